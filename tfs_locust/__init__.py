@@ -1,0 +1,1 @@
+"""tfs_locust: a distributed load generator for TensorFlow Serving, built on Locust."""

@@ -1,0 +1,1 @@
+"""A small server with TensorFlow Serving's interfaces, for demos and tests; never what is measured."""

@@ -1,0 +1,1 @@
+"""Ground: what happened. Pure; imports neither Locust nor gevent nor gRPC."""

@@ -1,0 +1,1 @@
+"""Ground: what is known of TensorFlow Serving: its messages, signatures, encodings and control calls."""
