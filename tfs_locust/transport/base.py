@@ -1,0 +1,73 @@
+"""The one interface of all transports: bytes in, a :class:`Reply` out, a failure is a value.
+
+A transport knows an endpoint and how to speak to it. It does not know models, schedules or Locust. Each transport holds
+one table that translates its protocol's status into an :class:`~tfs_locust.measure.sample.Outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+from tfs_locust.measure.sample import Outcome
+
+# ``Prepared`` is a transport's own form of a request, made once before the run.
+Prepared = TypeVar("Prepared")
+
+
+class Reply(NamedTuple):
+    """How one call ended. Times are nanoseconds of ``time.perf_counter_ns``, taken by the transport."""
+
+    sent_ns: int
+    end_ns: int
+    outcome: Outcome
+    body: bytes
+    """The answer's bytes; empty on failure."""
+    detail: str
+    """The server's or the transport's own words on a failure, as they came; empty on success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificates as PEM bytes. ``ca`` None means the system's."""
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to connect."""
+
+    host: str
+    port: int
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request: HTTP headers, or gRPC metadata (lower case)."""
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Transport(Protocol[Prepared]):
+    """One way to send requests to one endpoint; shared by all users of a process, safe among greenlets."""
+
+    def prepare(self, path: str, body: bytes | None) -> Prepared:
+        """A request ready to be sent many times.
+
+        ``path`` is the gRPC method (``/package.Service/Method``) or the URL path; ``body`` the serialised message or
+        JSON document, None for a REST GET. Costs what it costs: it is called before the run.
+        """
+        ...
+
+    def call(self, request: Prepared, timeout_s: float) -> Reply:
+        """Send, wait at most ``timeout_s`` seconds in all, and say how it ended. Never raises for a failed request."""
+        ...
+
+    def close(self) -> None:
+        """End every connection. Calls in flight end as ``CONNECTION_LOST`` or ``CANCELLED``."""
+        ...
