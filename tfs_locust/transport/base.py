@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from tfs_locust.measure.sample import Outcome
+from tfs_locust.tfserving.control import Ask, CallFailed
 
 # ``Prepared`` is a transport's own form of a request, made once before the run.
 Prepared = TypeVar("Prepared")
@@ -30,11 +31,11 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Certificates as PEM bytes. ``ca`` None means the system's."""
+    """Paths of PEM files. No ``ca_file``: the system's authorities. Certificate and key: the client's own, for mTLS."""
 
-    ca: bytes | None = None
-    certificate: bytes | None = None
-    key: bytes | None = None
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,15 @@ class Transport(Protocol[Prepared]):
     def close(self) -> None:
         """End every connection. Calls in flight end as ``CONNECTION_LOST`` or ``CANCELLED``."""
         ...
+
+
+def asking(transport: Transport[Prepared], timeout_s: float) -> Ask:
+    """Control calls over ``transport``: returns the answer's bytes or raises CallFailed."""
+
+    def ask(path: str, body: bytes | None) -> bytes:
+        reply = transport.call(transport.prepare(path, body), timeout_s)
+        if reply.outcome is not Outcome.OK:
+            raise CallFailed(reply.outcome, reply.detail)
+        return reply.body
+
+    return ask

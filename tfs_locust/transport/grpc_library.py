@@ -1,0 +1,117 @@
+"""gRPC through grpcio, the library: bytes in and bytes out, no message is parsed on the way.
+
+Under gevent, call :func:`use_gevent` once after patching and before the first channel: without it every call blocks the
+whole process, and with it the heartbeats of a distributed run.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.tfserving.errors import closer_meaning
+from tfs_locust.transport.base import Endpoint, Reply, Tls
+
+# status -> Outcome, before the text is looked at
+OUTCOMES: dict[grpc.StatusCode, Outcome] = {
+    code: Outcome.OK if code is grpc.StatusCode.OK else Outcome[code.name] for code in grpc.StatusCode
+}
+
+# gRPC core's own words for UNAVAILABLE, when no server said it. Source: src/core/.../subchannel.cc, chttp2_transport.cc
+_NOT_CONNECTED = (
+    "failed to connect",
+    "DNS resolution failed",
+    "connections to all backends failing",
+    "empty address list",
+    "Handshake",
+    "handshake",
+)
+_DISCONNECTED = (
+    "Socket closed",
+    "GOAWAY received",
+    "Connection reset",
+    "Broken pipe",
+    "Stream removed",
+    "transport is closing",
+    "keepalive watchdog timeout",
+    "Endpoint closing",
+    "RST_STREAM",
+)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # the library's default is 4 MB
+    ("grpc.max_send_message_length", -1),
+    # a connection of one's own, not shared with other channels of the process (grpc/grpc#20985)
+    ("grpc.use_local_subchannel_pool", 1),
+    # all addresses behind a name, as of a headless Kubernetes service
+    ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
+    # a server that comes back is to be seen at once; the library's default waits up to two minutes
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.primary_user_agent", "tfs-locust"),
+)
+
+
+def use_gevent() -> None:
+    """Make grpcio yield to gevent's other greenlets while it waits. Process-wide; harmless when called again."""
+    from grpc.experimental import gevent as grpc_gevent
+
+    grpc_gevent.init_gevent()
+
+
+def outcome_of(code: grpc.StatusCode, details: str) -> Outcome:
+    """What a failed call's status means."""
+    outcome = OUTCOMES[code]
+    if outcome is Outcome.UNAVAILABLE:
+        if any(words in details for words in _NOT_CONNECTED):
+            return Outcome.UNREACHABLE
+        if any(words in details for words in _DISCONNECTED):
+            return Outcome.CONNECTION_LOST
+    return closer_meaning(outcome, details)
+
+
+class _Call(NamedTuple):
+    send: Any
+    body: bytes
+
+
+class GrpcLibrary:
+    """A :class:`~tfs_locust.transport.base.Transport` over one grpcio channel."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises OSError where a certificate cannot be read. Connects on the first call."""
+        self._metadata = tuple((name.lower(), value) for name, value in endpoint.headers.items())
+        if endpoint.tls is None:
+            self._channel = grpc.insecure_channel(endpoint.authority, options=_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(endpoint.authority, _credentials(endpoint.tls), options=_OPTIONS)
+
+    def prepare(self, path: str, body: bytes | None) -> _Call:
+        return _Call(self._channel.unary_unary(path), body or b"")
+
+    def call(self, request: _Call, timeout_s: float) -> Reply:
+        sent_ns = time.perf_counter_ns()
+        try:
+            body: bytes = request.send(request.body, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            end_ns = time.perf_counter_ns()
+            details = error.details() or ""
+            return Reply(sent_ns, end_ns, outcome_of(error.code(), details), b"", details)
+        except ValueError as error:  # the channel was closed meanwhile
+            return Reply(sent_ns, time.perf_counter_ns(), Outcome.CANCELLED, b"", str(error))
+        return Reply(sent_ns, time.perf_counter_ns(), Outcome.OK, body, "")
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def _credentials(tls: Tls) -> Any:
+    def read(path: str | None) -> bytes | None:
+        return None if path is None else Path(path).read_bytes()
+
+    return grpc.ssl_channel_credentials(read(tls.ca_file), read(tls.key_file), read(tls.certificate_file))

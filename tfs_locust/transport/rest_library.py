@@ -1,0 +1,139 @@
+"""REST through geventhttpclient, the library: keep-alive connections, each carrying one request at a time."""
+
+from __future__ import annotations
+
+import json
+import select
+import ssl
+import time
+from typing import Any, NamedTuple
+
+import gevent
+from gevent import monkey
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.tfserving.errors import closer_meaning
+from tfs_locust.transport.base import Endpoint, Reply, Tls
+
+# HTTP status -> Outcome, before the text is looked at: the server's own mapping, read backwards
+# (tensorflow_serving/model_servers/http_server.cc); where several codes share a status, the commonest.
+OUTCOMES: dict[int, Outcome] = {
+    400: Outcome.INVALID_ARGUMENT,
+    401: Outcome.UNAUTHENTICATED,
+    403: Outcome.PERMISSION_DENIED,
+    404: Outcome.NOT_FOUND,
+    409: Outcome.ABORTED,
+    413: Outcome.INVALID_ARGUMENT,
+    429: Outcome.RESOURCE_EXHAUSTED,
+    499: Outcome.CANCELLED,
+    500: Outcome.INTERNAL,
+    501: Outcome.UNIMPLEMENTED,
+    502: Outcome.UNAVAILABLE,
+    503: Outcome.UNAVAILABLE,
+    504: Outcome.DEADLINE_EXCEEDED,
+}
+
+# Connections are as many as calls in flight; the pool's own limit is not to be met.
+_CONNECTIONS = 1 << 16
+_BLOCK_BYTES = 1 << 16
+
+
+def outcome_of(status: int, detail: str) -> Outcome:
+    """What an HTTP status other than 200 means."""
+    return closer_meaning(OUTCOMES.get(status, Outcome.UNKNOWN), detail)
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    body: bytes
+
+
+class _DeadlineExceeded(Exception):  # noqa: N818 - raised into a call by its own timer
+    pass
+
+
+class RestLibrary:
+    """A :class:`~tfs_locust.transport.base.Transport` over keep-alive HTTP/1.1 connections, one per call in flight."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises OSError or ssl.SSLError where a certificate cannot be used. Connects on the first call."""
+        tls = endpoint.tls
+        self._client = HTTPClient(
+            endpoint.host,
+            endpoint.port,
+            headers={"User-Agent": "tfs-locust", **endpoint.headers},
+            block_size=_BLOCK_BYTES,
+            concurrency=_CONNECTIONS,
+            # deadlines are this transport's own, over the whole call
+            connection_timeout=None,
+            network_timeout=None,
+            ssl=tls is not None,
+            ssl_context_factory=None if tls is None else _context_factory(tls),
+        )
+        # The library looks with select(), which cannot see descriptors above 1023 and takes them for dead.
+        self._client._connection_pool._is_socket_alive = _is_idle  # noqa: SLF001
+
+    def prepare(self, path: str, body: bytes | None) -> _Call:
+        return _Call("GET" if body is None else "POST", path, body or b"")
+
+    def call(self, request: _Call, timeout_s: float) -> Reply:
+        sent_ns = time.perf_counter_ns()
+        timer = gevent.Timeout.start_new(timeout_s, _DeadlineExceeded())
+        connected = False
+        try:
+            response = self._client.request(request.method, request.path, body=request.body)
+            connected = True
+            body = bytes(response.read())
+            end_ns = time.perf_counter_ns()
+            complete = response.message_complete
+        except _DeadlineExceeded:
+            return Reply(sent_ns, time.perf_counter_ns(), Outcome.DEADLINE_EXCEEDED, b"", "Deadline Exceeded")
+        except (HTTPConnectionClosed, HTTPParseError, ConnectionResetError, BrokenPipeError) as error:
+            return Reply(sent_ns, time.perf_counter_ns(), Outcome.CONNECTION_LOST, b"", str(error))
+        except (OSError, RuntimeError) as error:  # refused, no route, no such name, a handshake that failed
+            outcome = Outcome.CONNECTION_LOST if connected else Outcome.UNREACHABLE
+            return Reply(sent_ns, time.perf_counter_ns(), outcome, b"", str(error))
+        finally:
+            timer.close()
+        if not complete:
+            return Reply(sent_ns, end_ns, Outcome.CONNECTION_LOST, b"", "connection closed before end of the body")
+        if response.status_code == 200:
+            return Reply(sent_ns, end_ns, Outcome.OK, body, "")
+        detail = error_text(response.status_code, body)
+        return Reply(sent_ns, end_ns, outcome_of(response.status_code, detail), b"", detail)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def error_text(status: int, body: bytes) -> str:
+    """The words of TensorFlow Serving's ``{"error": ...}``; of anything else (a proxy's page) the status."""
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {status}"
+
+
+def _context_factory(tls: Tls) -> Any:
+    def context(cafile: str | None = None) -> ssl.SSLContext:  # noqa: ARG001 - the library's own default
+        made = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.certificate_file is not None:
+            made.load_cert_chain(tls.certificate_file, tls.key_file)
+        return made
+
+    return context
+
+
+_poll = monkey.get_original("select", "poll")
+
+
+def _is_idle(sock: Any) -> bool:
+    """Whether a kept connection can be used: open, with nothing to read (neither an end nor a stray answer)."""
+    if sock is None or sock.fileno() < 0:
+        return False
+    poller = _poll()
+    poller.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    return not poller.poll(0)
