@@ -1,1 +1,28 @@
 """tfs_locust: a distributed load generator for TensorFlow Serving, built on Locust."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfs_locust.measure.sample import Outcome, Sample
+    from tfs_locust.swarm.users import GrpcPredictUser, PredictError, Prediction, RestPredictUser
+
+# name -> module; imported when first used, because Locust patches the process on import and the command line need not
+_HOMES = {
+    "GrpcPredictUser": "tfs_locust.swarm.users",
+    "Outcome": "tfs_locust.measure.sample",
+    "PredictError": "tfs_locust.swarm.users",
+    "Prediction": "tfs_locust.swarm.users",
+    "RestPredictUser": "tfs_locust.swarm.users",
+    "Sample": "tfs_locust.measure.sample",
+}
+
+__all__ = ["GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from locust.argument_parser import LocustArgumentParser
 
-from tfs_locust.transport.base import Tls
+from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
 
@@ -43,6 +43,7 @@ class Settings:
     dims: dict[str, tuple[int, ...]]
     headers: dict[str, str]
     tls: Tls
+    """Used where the host's scheme is ``grpcs`` or ``https``."""
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -51,8 +52,14 @@ def add_options(parser: LocustArgumentParser) -> None:
         "TensorFlow Serving", "What is asked of the model server. Class attributes of a user go before these."
     )
 
-    def add(name: str, help_text: str, **more: Any) -> None:
-        group.add_argument(f"--tfs-{name}", env_var="TFS_" + name.upper().replace("-", "_"), help=help_text, **more)
+    def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
+        action = group.add_argument(
+            f"--tfs-{name}", env_var="TFS_" + name.upper().replace("-", "_"), help=help_text, **more
+        )
+        # Locust's parser sets these for its web form, but only for options outside of groups
+        action.include_in_web_ui = True
+        action.is_secret = secret
+        action.is_required = action.is_multiple = False
 
     add("model", "Name of the model", metavar="NAME")
     add("version", "Version number to ask for. Default: the server's newest", metavar="N")
@@ -74,15 +81,15 @@ def add_options(parser: LocustArgumentParser) -> None:
         "HTTP header or gRPC metadata sent with every request, as 'NAME: VALUE'. Repeatable",
         action="append",
         metavar="'NAME: VALUE'",
-        is_secret=True,
+        secret=True,
     )
     add("tls-ca", "PEM file with the authorities to trust. Default: the system's", metavar="FILE")
     add("tls-cert", "PEM file with the client's certificate", metavar="FILE")
     add("tls-key", "PEM file with the client's key", metavar="FILE")
 
 
-def read_settings(options: Namespace) -> Settings:
-    """The options as Settings. Raises SettingsError with every problem."""
+def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
+    """The options as Settings, and a sentence for each that cannot be used, which counts as not given."""
     problems: list[str] = []
 
     def read(name: str, parse: Callable[[str], Value]) -> Value | None:
@@ -126,11 +133,15 @@ def read_settings(options: Namespace) -> Settings:
     )
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
+        settings = replace(settings, version_label=None)
     if (settings.tls.certificate_file is None) != (settings.tls.key_file is None):
         problems.append("--tfs-tls-cert and --tfs-tls-key belong together: give both or neither")
-    if problems:
-        raise SettingsError(problems)
-    return settings
+    elif not any(problem.startswith("--tfs-tls") for problem in problems):
+        try:
+            client_context(settings.tls)
+        except OSError as error:
+            problems.append(f"--tfs-tls-ca, --tfs-tls-cert, --tfs-tls-key: not usable as PEM files: {error}")
+    return settings, problems
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -6,12 +6,12 @@ one table that translates its protocol's status into an :class:`~tfs_locust.meas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.tfserving.control import Ask, CallFailed
+from tfs_locust.transport.tls import Tls
 
 # ``Prepared`` is a transport's own form of a request, made once before the run.
 Prepared = TypeVar("Prepared")
@@ -30,23 +30,14 @@ class Reply(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """Paths of PEM files. No ``ca_file``: the system's authorities. Certificate and key: the client's own, for mTLS."""
-
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where and how to connect."""
 
     host: str
     port: int
     tls: Tls | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent with every request: HTTP headers, or gRPC metadata (lower case)."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Names and values sent with every request: HTTP headers, or gRPC metadata (lower case)."""
 
     @property
     def authority(self) -> str:

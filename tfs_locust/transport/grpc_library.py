@@ -14,7 +14,8 @@ import grpc
 
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.tfserving.errors import closer_meaning
-from tfs_locust.transport.base import Endpoint, Reply, Tls
+from tfs_locust.transport.base import Endpoint, Reply
+from tfs_locust.transport.tls import Tls
 
 # status -> Outcome, before the text is looked at
 OUTCOMES: dict[grpc.StatusCode, Outcome] = {
@@ -85,7 +86,7 @@ class GrpcLibrary:
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises OSError where a certificate cannot be read. Connects on the first call."""
-        self._metadata = tuple((name.lower(), value) for name, value in endpoint.headers.items())
+        self._metadata = tuple((name.lower(), value) for name, value in endpoint.headers)
         if endpoint.tls is None:
             self._channel = grpc.insecure_channel(endpoint.authority, options=_OPTIONS)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import select
-import ssl
 import time
 from typing import Any, NamedTuple
 
@@ -15,7 +14,8 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.tfserving.errors import closer_meaning
-from tfs_locust.transport.base import Endpoint, Reply, Tls
+from tfs_locust.transport.base import Endpoint, Reply
+from tfs_locust.transport.tls import client_context
 
 # HTTP status -> Outcome, before the text is looked at: the server's own mapping, read backwards
 # (tensorflow_serving/model_servers/http_server.cc); where several codes share a status, the commonest.
@@ -64,14 +64,15 @@ class RestLibrary:
         self._client = HTTPClient(
             endpoint.host,
             endpoint.port,
-            headers={"User-Agent": "tfs-locust", **endpoint.headers},
+            headers={"User-Agent": "tfs-locust", **dict(endpoint.headers)},
             block_size=_BLOCK_BYTES,
             concurrency=_CONNECTIONS,
             # deadlines are this transport's own, over the whole call
             connection_timeout=None,
             network_timeout=None,
             ssl=tls is not None,
-            ssl_context_factory=None if tls is None else _context_factory(tls),
+            # called with the library's own choice of authorities, which ours replaces
+            ssl_context_factory=None if tls is None else lambda **_: client_context(tls),
         )
         # The library looks with select(), which cannot see descriptors above 1023 and takes them for dead.
         self._client._connection_pool._is_socket_alive = _is_idle  # noqa: SLF001
@@ -115,16 +116,6 @@ def error_text(status: int, body: bytes) -> str:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         return f"HTTP {status}"
-
-
-def _context_factory(tls: Tls) -> Any:
-    def context(cafile: str | None = None) -> ssl.SSLContext:  # noqa: ARG001 - the library's own default
-        made = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.certificate_file is not None:
-            made.load_cert_chain(tls.certificate_file, tls.key_file)
-        return made
-
-    return context
 
 
 _poll = monkey.get_original("select", "poll")

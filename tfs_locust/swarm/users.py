@@ -1,0 +1,149 @@
+"""The Locust users that call a model: subclass one, or use it as it is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from locust import User
+from locust.env import Environment
+from locust.exception import StopUser
+
+from tfs_locust.measure.sample import Outcome, Sample
+from tfs_locust.swarm import wiring
+from tfs_locust.swarm.scenario import Scenario
+from tfs_locust.tfserving.codec import Answer, Inputs
+from tfs_locust.tfserving.errors import grouped_text
+from tfs_locust.tfserving.tensor import Array
+from tfs_locust.transport.base import Reply
+
+
+class PredictError(Exception):
+    """A request that failed. Its text is the same for all failures of one kind, so that they are counted together."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        self.outcome = outcome
+        text = grouped_text(detail)
+        super().__init__(f"{outcome}: {text}" if text else str(outcome))
+
+    def __repr__(self) -> str:  # what Locust's failure table shows
+        return str(self)
+
+
+class Prediction:
+    """How one request ended. The answer is decoded when it is first asked for."""
+
+    __slots__ = ("_answer", "_reply", "_scenario", "sample")
+
+    def __init__(self, scenario: Scenario, reply: Reply, sample: Sample) -> None:
+        self.sample = sample
+        self._scenario = scenario
+        self._reply = reply
+        self._answer: Answer | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self._reply.outcome is Outcome.OK
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._reply.outcome
+
+    @property
+    def version(self) -> str:
+        """The version that answered, in digits; for REST the one asked for, or empty."""
+        return self.sample.key.version
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """Output arrays by name. Raises PredictError for a failed request, CodecError for an unreadable answer."""
+        if self._reply.outcome is not Outcome.OK:
+            raise PredictError(self._reply.outcome, self._reply.detail)
+        if self._answer is None:
+            self._answer = self._scenario.decode(self._reply.body)
+        return self._answer.outputs
+
+
+def _predict(user: PredictUser) -> None:
+    user.predict()
+
+
+_predict.__name__ = "predict"  # what Locust's task ratio shows
+
+
+class PredictUser(User):
+    """Sends predict requests, one after the other. What is None here is filled by the ``--tfs-*`` option of that name.
+
+    Without a ``@task`` of its own a subclass sends payloads made from the model's signature.
+    """
+
+    abstract = True
+    protocol: ClassVar[str]
+
+    model: str | None = None
+    version: int | None = None
+    version_label: str | None = None
+    signature: str | None = None
+    rows: int | None = None
+    """Rows (examples) in each request."""
+    timeout_s: float | None = None
+    """Deadline of each request."""
+    payloads: int | None = None
+    """Distinct payloads in the pool."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = [task for task in cls.tasks if task is not _predict]
+        cls.tasks = own or [_predict]
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._scenario: Scenario | None = wiring.scenario_of(environment, type(self))
+
+    def predict(self, inputs: Inputs | bytes | None = None) -> Prediction:
+        """Send one request, report it to Locust, and say how it ended.
+
+        ``inputs`` are arrays by input name, or a body that is encoded already; without them the next payload of the
+        pool is sent. Encoding happens before the clock starts, decoding only when outputs are asked for. A failed
+        request does not raise. Raises codec.CodecError for inputs that do not fit the signature.
+        """
+        scenario = self._scenario
+        if scenario is None:  # it could not be prepared, which has been reported
+            raise StopUser
+        request, rows, request_bytes = next(scenario.pool) if inputs is None else scenario.prepare(inputs)
+        reply = scenario.transport.call(request, scenario.timeout_s)
+        key = scenario.key(reply)
+        # without a schedule a request is due when it is sent
+        sample = Sample(key, reply.sent_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body))
+        prediction = Prediction(scenario, reply, sample)
+        self.environment.events.request.fire(
+            request_type=scenario.protocol,
+            name=scenario.request_name,
+            response_time=(reply.end_ns - reply.sent_ns) / 1e6,
+            response_length=len(reply.body),
+            response=prediction,
+            exception=None if reply.outcome is Outcome.OK else PredictError(reply.outcome, reply.detail),
+            context={
+                **self.context(),
+                "rows": rows,
+                "outcome": key.outcome.value,
+                "version": key.version,
+                "due_ns": sample.due_ns,
+                "sent_ns": sample.sent_ns,
+                "end_ns": sample.end_ns,
+            },
+        )
+        return prediction
+
+
+class GrpcPredictUser(PredictUser):
+    """Calls PredictionService/Predict. ``host`` is ``grpc://HOST:PORT`` or, with TLS, ``grpcs://HOST:PORT``."""
+
+    abstract = True
+    protocol = "grpc"
+
+
+class RestPredictUser(PredictUser):
+    """Calls ``:predict`` over HTTP. ``host`` is ``http://HOST:PORT`` or ``https://HOST:PORT``."""
+
+    abstract = True
+    protocol = "rest"

@@ -1,0 +1,218 @@
+"""Where Locust's events meet ours: options in, targets checked before any load, scenarios opened and closed.
+
+Importing this module registers the listeners, on Locust's own event hooks. What lives during a run hangs on Locust's
+environment, so that two environments in one process do not know each other.
+
+A run is prepared twice. The process that leads it (a single one, or the master) asks the server when Locust starts, so
+that a mistake ends it with exit code 2 before anything is spawned. Each process that sends load asks again when the
+test starts: the web form may have changed the options, and a worker may see another network.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from tfs_locust.swarm.options import SettingsError, add_options, read_settings
+from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, open_scenario, open_transport
+from tfs_locust.transport.base import Endpoint, Transport
+from tfs_locust.transport.grpc_library import use_gevent
+
+if TYPE_CHECKING:
+    from locust import User
+
+    from tfs_locust.swarm.users import PredictUser
+
+EXIT_USAGE = 2
+_REFUSED = "tfs_refused"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What this process holds for the run at hand."""
+
+    scenarios: dict[type[User], Scenario] = field(default_factory=dict)
+    transports: dict[Endpoint, Transport[Any]] = field(default_factory=dict)
+    refused: bool = False
+
+    def close(self) -> None:
+        for transport in self.transports.values():
+            transport.close()
+        self.transports.clear()
+        self.scenarios.clear()
+        self.refused = False
+
+
+def _run_of(environment: Environment) -> _Run:
+    run: _Run | None = getattr(environment, "tfs_run", None)
+    if run is None:
+        run = _Run()
+        environment.tfs_run = run  # type: ignore[attr-defined]
+    return run
+
+
+def scenario_of(environment: Environment, user_class: type[PredictUser]) -> Scenario | None:
+    """The scenario of a user class in this run; None where it could not be prepared, which has been said."""
+    run = _run_of(environment)
+    if user_class not in run.scenarios and not run.refused:
+        # Locust used as a library may spawn users without its events having fired
+        _open_all(environment, [user_class])
+    return run.scenarios.get(user_class)
+
+
+def _declare_options(parser: Any, **_: Any) -> None:
+    add_options(parser)
+
+
+def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
+    """End with exit code 2 where options are wrong, or where a run that starts by itself has no target to load."""
+    if isinstance(runner, MasterRunner):
+        runner.register_message(_REFUSED, _on_worker_refused)
+    user_classes = _predict_users(environment.user_classes)
+    if not user_classes:
+        return
+    if _starts_by_itself(environment) and not isinstance(runner, WorkerRunner):
+        problems = _problems_before_load(environment, user_classes)
+    else:  # a worker learns the host from its master, and a web form can still be filled in
+        problems = read_settings(_options(environment))[1]
+    if problems:
+        sys.stderr.write("tfs_locust cannot start this run:\n")
+        sys.stderr.writelines(f"  - {problem}\n" for problem in problems)
+        sys.exit(EXIT_USAGE)
+
+
+def _open_on_test_start(environment: Environment, **_: Any) -> None:
+    if isinstance(environment.runner, MasterRunner):
+        return
+    _run_of(environment).close()
+    _open_all(environment, _predict_users(environment.user_classes))
+
+
+def _close_on_test_stop(environment: Environment, **_: Any) -> None:
+    _run_of(environment).close()
+
+
+def _predict_users(user_classes: Iterable[type[User]]) -> list[type[PredictUser]]:
+    from tfs_locust.swarm.users import PredictUser  # users import this module
+
+    return [user_class for user_class in user_classes if issubclass(user_class, PredictUser)]
+
+
+def _options(environment: Environment) -> Namespace:
+    return environment.parsed_options or Namespace()
+
+
+def _starts_by_itself(environment: Environment) -> bool:
+    options = _options(environment)
+    return bool(getattr(options, "headless", False) or getattr(options, "autostart", False))
+
+
+def _problems_before_load(environment: Environment, user_classes: list[type[PredictUser]]) -> list[str]:
+    """All that stands against this run: options, hosts, and what the servers say, asked with one payload each."""
+    settings, problems = read_settings(_options(environment))
+    can_connect = not any(problem.startswith(("--tfs-tls", "--tfs-header")) for problem in problems)
+    transports: dict[Endpoint, Transport[Any]] = {}
+    try:
+        for user_class in user_classes:
+            try:
+                plan = blueprint(user_class, settings, environment.host)
+                if can_connect:
+                    open_scenario(replace(plan, payloads=1), _transport(transports, plan))
+            except SettingsError as error:
+                problems += error.problems
+    finally:
+        for transport in transports.values():
+            transport.close()
+    return list(dict.fromkeys(problems))
+
+
+def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -> None:
+    run = _run_of(environment)
+    offset = getattr(environment.runner, "worker_index", 0) * 17
+    settings, problems = read_settings(_options(environment))
+    for user_class in user_classes:
+        try:
+            plan = blueprint(user_class, settings, environment.host)
+            if problems:
+                continue  # only to find the others
+            run.scenarios[user_class] = open_scenario(
+                plan, _transport(run.transports, plan), offset=offset, pause=lambda: gevent.sleep(0)
+            )
+            _say(plan, run.scenarios[user_class])
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        run.scenarios.clear()
+        run.refused = True
+        _refuse(environment, list(dict.fromkeys(problems)))
+
+
+def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> Transport[Any]:
+    if plan.endpoint not in transports:
+        if plan.address.protocol == "grpc":
+            use_gevent()
+        transports[plan.endpoint] = open_transport(plan.address, plan.endpoint)
+    return transports[plan.endpoint]
+
+
+def _say(plan: Blueprint, scenario: Scenario) -> None:
+    _logger.info(
+        "%s: %s over %s to %s, %d payloads of %d rows, %.1f kB in all",
+        plan.name,
+        scenario.request_name,
+        scenario.protocol,
+        plan.endpoint.authority,
+        plan.payloads,
+        plan.rows,
+        scenario.pool_bytes / 1000,
+    )
+    for name in scenario.assumed:
+        _logger.warning(
+            "%s: input %r leaves inner dimensions open; they are taken as 1. Give them with --tfs-dim %s=N",
+            plan.name,
+            name,
+            name,
+        )
+
+
+def _refuse(environment: Environment, problems: list[str]) -> None:
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(_REFUSED, {"problems": problems})
+        return
+    _end_refused_run(environment, "this process", problems)
+
+
+def _on_worker_refused(environment: Environment, msg: Any, **_: Any) -> None:
+    _end_refused_run(environment, f"worker {msg.node_id}", msg.data["problems"])
+
+
+def _end_refused_run(environment: Environment, who: str, problems: list[str]) -> None:
+    runner = environment.runner
+    for problem in problems:
+        _logger.error("cannot start: %s (said by %s)", problem, who)
+        if runner is not None:
+            runner.log_exception(who, problem, "the run was not started: " + problem)
+    if runner is None:
+        return
+    if _starts_by_itself(environment):
+        environment.process_exit_code = EXIT_USAGE
+        gevent.spawn(runner.quit)
+    elif isinstance(runner, LocalRunner | MasterRunner):
+        gevent.spawn(runner.stop)
+
+
+events.init_command_line_parser.add_listener(_declare_options)
+events.init.add_listener(_check_before_load)
+events.test_start.add_listener(_open_on_test_start)
+events.test_stop.add_listener(_close_on_test_stop)
