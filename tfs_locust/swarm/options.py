@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from locust.argument_parser import LocustArgumentParser
+from configargparse import ArgumentParser
 
 from tfs_locust.transport.tls import Tls, client_context
 
@@ -46,8 +46,8 @@ class Settings:
     """Used where the host's scheme is ``grpcs`` or ``https``."""
 
 
-def add_options(parser: LocustArgumentParser) -> None:
-    """Declare the options; called by Locust while it makes its parser."""
+def add_options(parser: ArgumentParser) -> None:
+    """Declare the options, on Locust's parser or one of our own commands'."""
     group = parser.add_argument_group(
         "TensorFlow Serving", "What is asked of the model server. Class attributes of a user go before these."
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 _REFUSED = "tfs_refused"
+_WORKERS_CONNECT_WITHIN_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
@@ -88,7 +90,19 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     if problems:
         sys.stderr.write("tfs_locust cannot start this run:\n")
         sys.stderr.writelines(f"  - {problem}\n" for problem in problems)
+        if isinstance(runner, MasterRunner):
+            _dismiss_workers(runner)
         sys.exit(EXIT_USAGE)
+
+
+def _dismiss_workers(runner: MasterRunner) -> None:
+    """Send home the workers that are expected: left alone, they would wait a minute for a master that is gone."""
+    options = _options(runner.environment)
+    give_up = time.monotonic() + _WORKERS_CONNECT_WITHIN_S
+    while len(runner.clients.ready) < getattr(options, "expect_workers", 1) and time.monotonic() < give_up:
+        gevent.sleep(0.05)
+    gevent.sleep(1.0)  # a worker that is told to quit in the middle of its greeting never ends (Locust 2.47)
+    runner.quit()
 
 
 def _open_on_test_start(environment: Environment, **_: Any) -> None:

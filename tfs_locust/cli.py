@@ -1,0 +1,44 @@
+"""``tfs-locust``: the commands beside Locust's own. Each is a function of its arguments that returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+Command = Callable[[Sequence[str]], int]
+
+# name -> (module, what it does); a module is imported only when its command is called, since some drag much behind them
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("tfs_locust.demo", "load a small model over gRPC and REST, on this machine alone"),
+    "inspect": ("tfs_locust.inspection", "print a served model's versions, signatures and example requests"),
+    "serve": ("tfs_locust.embedded.server", "serve SavedModels as TensorFlow Serving does, for demos and tests"),
+}
+
+_EPILOG = """\
+To load a server, use Locust's own command:
+  locust -f locustfiles/grpc_predict.py --host grpc://127.0.0.1:8500 --tfs-model my_model
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code: 0 for success, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="tfs-locust",
+        description="A load generator for TensorFlow Serving, built on Locust.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tfs-locust {version('tfs-locust')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    for name, (_, help_text) in _COMMANDS.items():
+        commands.add_parser(name, help=help_text, add_help=False)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = parser.parse_args(arguments[:1])  # what follows is for the command's own parser
+    run: Command = import_module(_COMMANDS[chosen.command][0]).main
+    try:
+        return run(arguments[1:])
+    except KeyboardInterrupt:
+        return 130
