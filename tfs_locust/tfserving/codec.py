@@ -189,7 +189,7 @@ def _to_json(array: Array, spec: TensorSpec) -> Any:
     array = array.astype(spec.dtype.numpy, copy=False)
     if array.dtype == np.float32:
         # the digits that tell this float32 from its neighbours, not those of the double it would widen to
-        array = np.vectorize(lambda value: float(str(value)), otypes=[np.float64])(array) if array.size else array
+        array = array.astype(np.str_).astype(np.float64)
     return array.tolist()
 
 
