@@ -320,8 +320,11 @@ def test_metrics_count_what_happened(batched: Callable[..., BatchedRun]) -> None
 
 def test_stopping_ends_the_threads() -> None:
     """No thread outlives the scheduler."""
-    before = threading.active_count()
-    scheduler = BatchScheduler(3)
-    assert threading.active_count() == before + 3
+
+    def alive() -> int:
+        return sum(thread.name.startswith("short_lived") for thread in threading.enumerate())
+
+    scheduler = BatchScheduler(3, "short_lived")
+    assert alive() == 3
     scheduler.stop()
-    assert threading.active_count() == before
+    assert alive() == 0
