@@ -97,7 +97,7 @@ class ServerCore:
                 signatures.signature_def[name].CopyFrom(signature)
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
-        response.metadata[_SIGNATURE_DEF].Pack(signatures)
+        response.metadata[_SIGNATURE_DEF].Pack(signatures, deterministic=True)
         return response
 
     def get_model_status(
