@@ -160,7 +160,7 @@ def _load(interface: str, locustfile: Path, host: str, options: argparse.Namespa
     stem = str(locustfile.with_suffix(""))
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", host, "--headless", "--only-summary"]
     command += ["-u", str(options.users), "-r", str(options.users), "-t", f"{options.seconds}s"]
-    command += ["--csv", stem, "--json-file", stem + ".json"]
+    command += ["--csv", stem, "--json-file", stem]  # Locust puts .json behind it
     log = locustfile.with_suffix(".log")
     with _process(command, log) as process:
         started = time.monotonic()

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 _MEASURE = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 before = time.perf_counter()
 from tfs_locust.tfserving import protos
 after = time.perf_counter()
@@ -15,7 +16,8 @@ request = protos.predict_pb2.PredictRequest(model_spec=protos.model_pb2.ModelSpe
 request.inputs["x"].dtype = protos.types_pb2.DT_FLOAT
 print(json.dumps({
     "seconds": after - before,
-    "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    # ru_maxrss would begin with the size of the process that forked this one
+    "megabytes": int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024,
     "tensorflow": [name for name in sys.modules if name.split(".")[0] == "tensorflow"],
     "bytes": request.SerializeToString().hex(),
 }))
