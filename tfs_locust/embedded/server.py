@@ -37,12 +37,13 @@ _log = logging.getLogger(__name__)
 
 _BANNER = "tfs-locust serve: for demos and tests; this is not TensorFlow Serving"
 _PATIENCE_S = 10
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT. Returns an exit code: 2 for wrong settings, 1 where the start fails."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         signal.signal(number, _exit_at_once)
     flags, _ = parse_flags(arguments)
     if flags.help:
@@ -60,13 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     _say(_BANNER)
     try:
-        asyncio.run(serve(options))
+        asyncio.run(_serve_until_told(options))
     except (ServingError, OSError) as error:
         code = f"{error.code.name}: " if isinstance(error, ServingError) else ""
         sys.stderr.write(f"tfs-locust serve: failed to start: {code}{error}\n")
         sys.stderr.flush()
         os._exit(1)  # see _exit_at_once
     return 0
+
+
+async def _serve_until_told(options: ServerOptions) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _ENDING:
+        # makes a signal wake the loop, which else may sleep on with the signal noted; then our handler again, because
+        # the loop's own would wait for its turn
+        loop.add_signal_handler(number, os._exit, 0)
+        signal.signal(number, _exit_at_once)
+    await serve(options)
 
 
 async def serve(options: ServerOptions) -> None:
