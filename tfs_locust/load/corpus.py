@@ -66,12 +66,13 @@ def input_shapes(signature: Signature, rows: int, dims: Dims) -> dict[str, tuple
                 shapes[spec.name] = (rows, *(size for size in given if size))
             continue
         inner_open = sum(size is None for size in spec.shape[1:])
-        sizes = list(given) if given is not None else []
-        if len(sizes) == 1:
+        sizes = list(given or [])
+        if len(sizes) == 1 and inner_open:
             sizes *= inner_open  # one size for all
-        if given is not None and len(sizes) != inner_open:
+        if sizes and len(sizes) != inner_open:
             faults.append(
-                f"--tfs-dim gives {len(given)} sizes for input {spec}, which leaves {inner_open} open besides the rows"
+                f"--tfs-dim gives {len(sizes)} size{'s' * (len(sizes) > 1)} for input {spec}, "
+                f"which leaves {inner_open or 'none'} open besides the rows"
             )
             continue
         shapes[spec.name] = _filled(spec.shape, rows, sizes or [1] * inner_open)

@@ -1,0 +1,122 @@
+"""The options are read from text, wherever it came from, and all their faults are told at once."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import trustme
+from configargparse import ArgumentParser
+
+from tfs_locust.swarm.options import Settings, add_options, duration_s, read_settings
+from tfs_locust.transport.tls import Tls
+
+
+def _read(*arguments: str, environment: dict[str, str] | None = None) -> tuple[Settings, list[str]]:
+    parser = ArgumentParser()
+    add_options(parser)
+    return read_settings(parser.parse_args(list(arguments), env_vars=environment or {}))
+
+
+NOTHING = Settings(None, None, None, None, None, None, None, 0, {}, {}, Tls())
+
+
+def test_nothing_given_leaves_everything_open() -> None:
+    """Without options every setting is open; so it is for a web form left empty, and with no options at all."""
+    assert _read() == (NOTHING, [])
+    assert read_settings(Namespace()) == (NOTHING, [])
+    blank = Namespace(tfs_model="", tfs_version=" ", tfs_rows="", tfs_dim="", tfs_header="", tfs_tls_ca="")
+    assert read_settings(blank) == (NOTHING, [])
+
+
+def test_options_are_read() -> None:
+    """Every option arrives with its type."""
+    settings, problems = _read(
+        *("--tfs-model", "resnet", "--tfs-version", "3", "--tfs-signature", "other", "--tfs-rows", "8"),
+        *("--tfs-timeout", "500ms", "--tfs-payloads", "16", "--tfs-seed", "7"),
+        *("--tfs-dim", "image=224x224", "--tfs-dim", "a=b=5", "--tfs-header", "X-Key: a: b"),
+    )
+    assert problems == []
+    assert settings == Settings(
+        "resnet", 3, None, "other", 8, 0.5, 16, 7, {"image": (224, 224), "a=b": (5,)}, {"X-Key": "a: b"}, Tls()
+    )
+
+
+def test_environment_variables_fill_in() -> None:
+    """Each option has a variable; the command line goes before it."""
+    settings, problems = _read(
+        "--tfs-rows", "2", environment={"TFS_MODEL": "m", "TFS_ROWS": "5", "TFS_HEADER": "[a: 1, b: 2]"}
+    )
+    assert problems == []
+    assert (settings.model, settings.rows, settings.headers) == ("m", 2, {"a": "1", "b": "2"})
+
+
+def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
+    """The form shows an option only where its action says so; the headers, which may hold secrets, are masked."""
+    parser = ArgumentParser()
+    add_options(parser)
+    actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
+    assert len(actions) == 13
+    assert all(action.help and action.include_in_web_ui for action in actions)
+    assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Every wrong option has its sentence, with what was given."""
+    settings, problems = _read(
+        *("--tfs-version", "x", "--tfs-rows", "0", "--tfs-timeout", "0s", "--tfs-payloads", "1.5"),
+        *("--tfs-dim", "a", "--tfs-header", "no colon", "--tfs-header", "grpc-x: 1", "--tfs-tls-ca", "/does/not/exist"),
+    )
+    assert problems == [
+        "--tfs-version 'x': expected a whole number of at least 0",
+        "--tfs-rows '0': expected a whole number of at least 1",
+        "--tfs-timeout '0s': expected a time above zero, as 10, 10s or 500ms",
+        "--tfs-payloads '1.5': expected a whole number of at least 1",
+        "--tfs-dim 'a': expected NAME=N or NAME=N,N with the name of an input",
+        "--tfs-header 'no colon': expected 'NAME: VALUE' in plain ASCII",
+        "--tfs-header 'grpc-x: 1': names that begin with grpc- or end with -bin are gRPC's own",
+        "--tfs-tls-ca '/does/not/exist': cannot be read: No such file or directory",
+    ]
+    assert settings == NOTHING
+
+
+def test_options_that_exclude_or_need_each_other_are_told() -> None:
+    """A version and a label, a certificate without its key, a header twice."""
+    assert _read("--tfs-version", "1", "--tfs-version-label", "a")[1] == [
+        "--tfs-version and --tfs-version-label exclude each other: give one of them"
+    ]
+    assert _read("--tfs-tls-cert", __file__)[1] == [
+        "--tfs-tls-cert and --tfs-tls-key belong together: give both or neither"
+    ]
+    assert _read("--tfs-header", "a: 1", "--tfs-header", "a: 2")[1] == ["--tfs-header 'a: 2': 'a' is given twice"]
+
+
+def test_certificates_are_tried_before_the_run(tmp_path: Path) -> None:
+    """PEM files that are none are told; good ones are kept as paths."""
+    authority = trustme.CA()
+    ca, certificate, key = (str(tmp_path / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+    authority.cert_pem.write_to_path(ca)
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    settings, problems = _read("--tfs-tls-ca", ca, "--tfs-tls-cert", certificate, "--tfs-tls-key", key)
+    assert problems == []
+    assert settings.tls == Tls(ca, certificate, key)
+    (problem,) = _read("--tfs-tls-ca", __file__)[1]
+    assert problem.startswith("--tfs-tls-ca, --tfs-tls-cert, --tfs-tls-key: not usable as PEM files")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10.0), ("10s", 10.0), ("500ms", 0.5), ("2m", 120.0), (".5", 0.5), ("250 us", 0.00025)]
+)
+def test_times_have_units(text: str, seconds: float) -> None:
+    """A bare number is seconds."""
+    assert duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1h", "ten", "1s2", "inf", "nan"])
+def test_other_times_are_refused(text: str) -> None:
+    """Zero, negative, unknown units and words are no deadline."""
+    with pytest.raises(ValueError, match="above zero"):
+        duration_s(text)
