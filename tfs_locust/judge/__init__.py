@@ -1,0 +1,1 @@
+"""What the measurement means: objectives, confidence, the verdict. Pure; imports nothing but ``measure``."""

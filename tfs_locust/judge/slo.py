@@ -1,0 +1,225 @@
+"""Objectives: what a run must keep to, as people write it.
+
+    objective  = [ scope ":" ] metric operator bound
+    scope      = limit { "," limit }
+    limit      = "grpc" | "rest" | ( "scenario" | "protocol" | "model" | "version" ) "=" value
+    metric     = [ "service_" ] ( "p" number | "mean" | "max" ) | "error_rate" | "throughput" | "rows"
+    operator   = "<" | "<="           of times and error_rate
+               | ">" | ">="           of throughput and rows
+    bound      = number ( "us" | "ms" | "s" )     of times
+               | number [ "%" ]                   of error_rate: a share
+               | number "/s"                      of throughput and rows
+
+``default`` stands for :data:`DEFAULT`. What the metrics mean is in :mod:`tfs_locust.judge.decide`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tfs_locust.measure.sample import Key
+
+DEFAULT = ("throughput>=10000/s", "error_rate<0.1%", "p99<100ms")
+
+_FIELDS = ("scenario", "protocol", "model", "version")
+_PROTOCOLS = ("grpc", "rest")
+_TIME_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+_METRICS = (
+    "p99 (any quantile), mean, max, the same with service_ before them (service_p99), error_rate, throughput, rows"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One parsed objective."""
+
+    expression: str
+    """As it was written, without blanks at its ends."""
+    scope: tuple[tuple[str, str], ...]
+    """Fields of :class:`~tfs_locust.measure.sample.Key` with the value they must have; empty: all requests."""
+    metric: str
+    """``response``, ``service`` (times), ``error_rate``, ``throughput``, ``rows``. A named series of another source
+    would be one more."""
+    statistic: Fraction | str
+    """Of times: the quantile as a share, ``mean`` or ``max``. Else empty."""
+    operator: str
+    bound: Fraction
+    """In ns, as a share, or by the second."""
+
+    def covers(self, key: Key) -> bool:
+        """Whether a request of this key is in scope."""
+        return all(getattr(key, field) == value for field, value in self.scope)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it bounds a response or service time."""
+        return self.metric in {"response", "service"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an objective, and where."""
+
+    expression: str
+    column: int
+    """From 1."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.expression}\n{' ' * (self.column - 1)}^ column {self.column}: {self.message}"
+
+
+class ObjectiveError(ValueError):
+    """At least one objective cannot be understood; holds the first fault of each."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(map(str, faults)))
+
+
+def parse_objectives(expressions: Iterable[str]) -> tuple[Objective, ...]:
+    """The objectives that are written; :class:`ObjectiveError` with all faults if any is not one."""
+    objectives, faults = [], []
+    for given in expressions:
+        for expression in DEFAULT if given.strip() == "default" else (given,):
+            try:
+                objectives.append(_Parser(expression).objective())
+            except _FaultError as error:
+                faults.append(error.fault)
+    if faults:
+        raise ObjectiveError(faults)
+    return tuple(objectives)
+
+
+class _FaultError(Exception):
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+
+class _Parser:
+    """Reads one expression from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fault(self, at: int, message: str) -> _FaultError:
+        return _FaultError(Fault(self.text, at + 1, message))
+
+    def take(self, pattern: str | re.Pattern[str]) -> str:
+        """What the pattern matches here, after blanks; empty if it does not."""
+        self.skip_blanks()
+        match = re.compile(pattern).match(self.text, self.at)
+        if match is None:
+            return ""
+        self.at = match.end()
+        return match.group()
+
+    def skip_blanks(self) -> None:
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+
+    def rest(self) -> str:
+        """What is still unread, for messages."""
+        return repr(self.text[self.at :].strip()) if self.text[self.at :].strip() else "nothing"
+
+    def objective(self) -> Objective:
+        scope = self.scope()
+        metric, statistic = self.metric()
+        operator = self.operator(metric)
+        bound = self.bound(metric, operator)
+        self.skip_blanks()
+        if self.at < len(self.text):
+            raise self.fault(self.at, f"{self.rest()} follows a complete objective")
+        return Objective(self.text.strip(), scope, metric, statistic, operator, bound)
+
+    def scope(self) -> tuple[tuple[str, str], ...]:
+        limits: dict[str, str] = {}
+        if ":" not in self.text:
+            return ()
+        while True:
+            self.skip_blanks()
+            begin = self.at
+            word = self.take(r"[^=,:]*").strip()
+            if self.take("="):
+                value = self.take(r"[^,:]*").strip()
+                if word not in _FIELDS:
+                    raise self.fault(begin, f"{word!r} is no field; fields are {', '.join(_FIELDS)}")
+                if not value:
+                    raise self.fault(self.at, f"the value of {word!r} is missing")
+            elif word in _PROTOCOLS:
+                word, value = "protocol", word
+            else:
+                raise self.fault(
+                    begin, f"{word!r} is no scope; a scope is grpc, rest, or FIELD=VALUE with {', '.join(_FIELDS)}"
+                )
+            if word == "protocol" and value not in _PROTOCOLS:
+                raise self.fault(begin, f"{value!r} is no protocol; protocols are {' and '.join(_PROTOCOLS)}")
+            if word in limits:
+                raise self.fault(begin, f"{word!r} is limited twice")
+            limits[word] = value
+            if not self.take(","):
+                break
+        self.take(":")  # there is one: the patterns above stop at nothing else
+        return tuple(limits.items())
+
+    def metric(self) -> tuple[str, Fraction | str]:
+        self.skip_blanks()
+        begin = self.at
+        word = self.take(r"[A-Za-z_][A-Za-z0-9_.]*")
+        if word in {"error_rate", "throughput", "rows"}:
+            return word, ""
+        metric, name = ("service", word[8:]) if word.startswith("service_") else ("response", word)
+        if name in {"mean", "max"}:
+            return metric, name
+        if name.startswith("p") and _NUMBER.fullmatch(name[1:]):
+            quantile = Fraction(name[1:]) / 100
+            if not 0 < quantile < 1:
+                raise self.fault(begin, f"{word!r}: a quantile lies between p0 and p100; the largest is called max")
+            return metric, quantile
+        if not word:
+            raise self.fault(begin, f"a metric is missing before {self.rest()}; metrics are {_METRICS}")
+        raise self.fault(begin, f"{word!r} is no metric; metrics are {_METRICS}")
+
+    def operator(self, metric: str) -> str:
+        self.skip_blanks()
+        begin = self.at
+        operator = self.take(r"[<>=!]+")
+        wanted = (">=", ">") if metric in {"throughput", "rows"} else ("<", "<=")
+        if operator not in wanted:
+            found = repr(operator) if operator else self.rest()
+            raise self.fault(begin, f"{' or '.join(wanted)} belongs here, not {found}")
+        return operator
+
+    def bound(self, metric: str, operator: str) -> Fraction:
+        self.skip_blanks()
+        begin = self.at
+        digits = self.take(_NUMBER)
+        if not digits:
+            raise self.fault(begin, f"a number belongs here, not {self.rest()}")
+        number = Fraction(digits if digits[-1] != "." else digits + "0")
+        self.skip_blanks()
+        at_unit = self.at
+        unit = self.take(r"[^\s\d]+")
+        if metric == "error_rate":
+            if unit not in {"", "%"}:
+                raise self.fault(at_unit, f"a share has no unit or %, not {unit!r}")
+            share = number / 100 if unit else number
+            if share > 1:
+                raise self.fault(begin, f"a share is at most 100% (1), not {digits}{unit}")
+            if share == 0 and operator == "<":
+                raise self.fault(begin, "no share is below 0; error_rate<=0 means none")
+            return share
+        if metric in {"throughput", "rows"}:
+            if unit != "/s":
+                raise self.fault(at_unit, f"/s belongs here, not {repr(unit) if unit else self.rest()}")
+            return number
+        if unit not in _TIME_UNITS:
+            raise self.fault(at_unit, f"a unit belongs here, us, ms or s, not {repr(unit) if unit else self.rest()}")
+        if number == 0:
+            raise self.fault(begin, "no time is below 0")
+        return number * _TIME_UNITS[unit]

@@ -1,0 +1,101 @@
+"""The master's side: the last state of each worker, replaced and never added to, and the view they make together.
+
+Snapshots may come twice, in any order, or not at all but the last: the view is the same. A worker that was started anew
+has a new incarnation and begins at zero; what its old incarnation had measured stays, as a row of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tfs_locust.measure.cell import Cell, CellKey, merge_cells
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.measure.snapshot import Health, Snapshot
+from tfs_locust.measure.timeline import Second, merge_timelines
+from tfs_locust.measure.view import View, Worker, WorkerState
+
+LATE_AFTER_NS = 10_000_000_000
+"""Live reports come every 3 s (Locust's interval): three of them in a row have not."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is known of one incarnation: each part from the newest snapshot that told it."""
+
+    newest: Snapshot
+    received_ns: int
+    cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict)
+    """With the sequence number of the snapshot it came in."""
+    seconds: dict[int, tuple[int, Second]] = field(default_factory=dict)
+
+    def take(self, snapshot: Snapshot, received_ns: int) -> None:
+        sequence = snapshot.sequence
+        if sequence > self.newest.sequence:
+            self.newest, self.received_ns = snapshot, received_ns
+        # a snapshot overtaken by a newer one may still hold the newest word on a cell that did not change since
+        for key, cell in snapshot.cells.items():
+            if key not in self.cells or sequence > self.cells[key][0]:
+                self.cells[key] = sequence, cell
+        for number, second in snapshot.seconds.items():
+            if number not in self.seconds or sequence > self.seconds[number][0]:
+                self.seconds[number] = sequence, second
+
+
+class Aggregate:
+    """The state of all workers of a run."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._expected: set[str] = set()
+        self._lost: set[tuple[str, int]] = set()
+
+    def expect(self, worker: str) -> None:
+        """This worker was given work: the run is not complete without its word."""
+        self._expected.add(worker)
+
+    def lose(self, worker: str) -> None:
+        """This worker is gone. What it has told stays, and should its final snapshot still come, it is complete."""
+        self._lost.update(identity for identity in self._held if identity[0] == worker)
+
+    def accept(self, snapshot: Snapshot, received_ns: int = 0) -> None:
+        """Take a worker's word. ``received_ns`` is the master's clock, for telling who is late."""
+        held = self._held.setdefault((snapshot.worker, snapshot.incarnation), _Held(snapshot, received_ns))
+        held.take(snapshot, received_ns)
+
+    def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS) -> View:
+        """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late."""
+        held = [self._held[identity] for identity in sorted(self._held)]
+        newest = dict(sorted(self._held))  # the highest incarnation of each worker comes last
+        workers = [self._row(one, newest[one.newest.worker], now_ns, late_after_ns) for one in held]
+        workers += [
+            Worker(name, 0, 0, WorkerState.MISSING, 0, 0, 0, Health())
+            for name in sorted(self._expected - newest.keys())
+        ]
+        return View(
+            cells=merge_cells({key: cell for key, (_, cell) in one.cells.items()} for one in held),
+            timeline=merge_timelines({number: second for number, (_, second) in one.seconds.items()} for one in held),
+            workers=tuple(workers),
+            warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
+            load_ns=max((one.newest.load_ns for one in held), default=0),
+        )
+
+    def _row(self, held: _Held, newest_incarnation: int, now_ns: int | None, late_after_ns: int) -> Worker:
+        snapshot = held.newest
+        if snapshot.final:
+            state = WorkerState.COMPLETE
+        elif snapshot.incarnation < newest_incarnation or (snapshot.worker, snapshot.incarnation) in self._lost:
+            state = WorkerState.LOST
+        elif now_ns is not None and now_ns - held.received_ns > late_after_ns:
+            state = WorkerState.LATE
+        else:
+            state = WorkerState.RUNNING
+        return Worker(
+            name=snapshot.worker,
+            incarnation=snapshot.incarnation,
+            sequence=snapshot.sequence,
+            state=state,
+            started=snapshot.started,
+            finished=snapshot.finished,
+            unsent=sum(cell.count for key, (_, cell) in held.cells.items() if key.key.outcome is Outcome.UNSENT),
+            health=snapshot.health,
+        )

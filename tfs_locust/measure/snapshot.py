@@ -1,0 +1,94 @@
+"""What a worker says of itself: absolute values with a sequence number. The master can replace, and never adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfs_locust.measure.cell import Cell, CellKey
+from tfs_locust.measure.histogram import Histogram
+from tfs_locust.measure.timeline import Second
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether the generator itself could keep up, after the warm-up."""
+
+    send_lag: Histogram = field(default_factory=Histogram)
+    """Due to sent, of each request that was sent."""
+    loop_lag: Histogram = field(default_factory=Histogram)
+    """How late a heartbeat in the worker's event loop woke up, once for each beat."""
+    cpu_share: float | None = None
+    """Processor time of the worker process by wall time: 1.0 is one whole core. None if it was not measured."""
+    throttled_share: float | None = None
+    """The part of the time in which the worker's cgroup held it back, 0 to 1. None if it was not measured."""
+
+    def to_wire(self) -> list[Any]:
+        """Lists and numbers, ready for msgpack or JSON."""
+        return [self.send_lag.to_wire(), self.loop_lag.to_wire(), self.cpu_share, self.throttled_share]
+
+    @classmethod
+    def from_wire(cls, wire: list[Any]) -> Health:
+        """What :meth:`to_wire` gave."""
+        send_lag, loop_lag, cpu_share, throttled_share = wire
+        return cls(Histogram.from_wire(send_lag), Histogram.from_wire(loop_lag), cpu_share, throttled_share)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One report of one worker.
+
+    Every value in it is absolute: it tells how things stand, not what came since the last one. A live snapshot may
+    leave out cells and seconds in which nothing changed; the last one of a worker is ``final`` and leaves out none.
+    """
+
+    worker: str
+    incarnation: int
+    """Higher after each start of this worker's process; the start's wall clock time in ns will do."""
+    sequence: int
+    """Higher with each snapshot of this incarnation."""
+    final: bool
+    """No request is in flight any more, or the drain was given up; nothing will be said after this."""
+    now_ns: int
+    """Since the run's start, as the worker counts it."""
+    warmup_ns: int
+    """How long the warm-up is, from the run's start."""
+    load_ns: int
+    """How long load was sent after the warm-up; what throughput is divided by."""
+    started: int
+    """Requests handed to a transport, warm-up included."""
+    finished: int
+    """Of those, how many have ended: ``started - finished`` are in flight."""
+    health: Health
+    cells: dict[CellKey, Cell]
+    seconds: dict[int, Second]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Lists, strings and numbers, ready for msgpack (Locust's messages) or JSON."""
+        return {
+            "worker": self.worker,
+            "incarnation": self.incarnation,
+            "sequence": self.sequence,
+            "final": self.final,
+            "now_ns": self.now_ns,
+            "warmup_ns": self.warmup_ns,
+            "load_ns": self.load_ns,
+            "started": self.started,
+            "finished": self.finished,
+            "health": self.health.to_wire(),
+            "cells": [[key.to_wire(), cell.to_wire()] for key, cell in self.cells.items()],
+            "seconds": [[number, second.to_wire()] for number, second in self.seconds.items()],
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Snapshot:
+        """What :meth:`to_wire` gave."""
+        return cls(
+            **{
+                **wire,
+                "health": Health.from_wire(wire["health"]),
+                "cells": {CellKey.from_wire(key): Cell.from_wire(cell) for key, cell in wire["cells"]},
+                "seconds": {number: Second.from_wire(second) for number, second in wire["seconds"]},
+            }
+        )

@@ -1,0 +1,134 @@
+"""A worker's samples, counted: one cell for each key and phase, a timeline, and how well the generator kept up.
+
+Pure: all times are given. ``record`` is on the path of every request; it costs about a microsecond.
+"""
+
+from __future__ import annotations
+
+from tfs_locust.measure.cell import DRAIN, RUN, WARMUP, Cell, CellKey
+from tfs_locust.measure.sample import Key, Outcome, Sample
+from tfs_locust.measure.snapshot import Health, Snapshot
+from tfs_locust.measure.timeline import Second
+
+_SECOND_NS = 1_000_000_000
+
+
+class Tally:
+    """What one worker process has measured since the run's start. Not locked: greenlets of one thread share it."""
+
+    def __init__(self, worker: str, incarnation: int, *, origin_ns: int, warmup_ns: int = 0) -> None:
+        """``origin_ns`` is the run's start on the clock of the samples; ``warmup_ns`` the length of the warm-up."""
+        self.worker = worker
+        self.incarnation = incarnation
+        self.origin_ns = origin_ns
+        self.warmup_ns = warmup_ns
+        self.started = 0
+        """Requests handed to a transport: whoever hands one over adds 1 here first, and records its sample later."""
+        self.finished = 0
+        self.health = Health()
+        self.cells: dict[CellKey, Cell] = {}
+        self.seconds: dict[int, Second] = {}
+        self._run_from_ns = origin_ns + warmup_ns
+        self._load_ended_ns: int | None = None
+        self._sequence = 0
+        self._reported_cells: dict[CellKey, int] = {}
+        self._reported_seconds: dict[int, tuple[int, int]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests handed to a transport that have not ended."""
+        return self.started - self.finished
+
+    def end_load(self, now_ns: int) -> None:
+        """From now on no request is due; what still comes is the drain. The first call counts."""
+        if self._load_ended_ns is None:
+            self._load_ended_ns = now_ns
+
+    def phase_of(self, due_ns: int, end_ns: int) -> str:
+        """The phase that the run's clock gives a request."""
+        if due_ns < self._run_from_ns:
+            return WARMUP
+        if self._load_ended_ns is not None and end_ns > self._load_ended_ns:
+            return DRAIN
+        return RUN
+
+    def record(self, sample: Sample, phase: str | None = None) -> None:
+        """Count one sample, in the phase given or else in the one its times say.
+
+        An :attr:`Outcome.UNSENT` sample is one that was never started: its ``sent_ns`` is its ``end_ns``, the time when
+        it was given up.
+        """
+        key, due_ns, sent_ns, end_ns, rows, request_bytes, response_bytes = sample
+        if phase is None:
+            phase = self.phase_of(due_ns, end_ns)
+        try:
+            cell = self.cells[key, phase]  # type: ignore[index]  # a plain tuple finds its equal, and is made faster
+        except KeyError:
+            cell = self.cells[CellKey(key, phase)] = Cell()
+        response_ns = end_ns - due_ns
+        cell.count += 1
+        cell.rows += rows
+        cell.request_bytes += request_bytes
+        cell.response_bytes += response_bytes
+        cell.response.record(response_ns)
+        cell.service.record(end_ns - sent_ns)
+
+        number = (end_ns - self.origin_ns) // _SECOND_NS
+        second = self.seconds.get(number)
+        if second is None:
+            second = self.seconds[number] = Second()
+        outcome = key.outcome
+        if outcome is Outcome.OK:
+            second.record_ok(response_ns, rows)
+        else:
+            second.record_failure()
+
+        if outcome is not Outcome.UNSENT:
+            self.finished += 1
+            if phase != WARMUP:
+                self.health.send_lag.record(sent_ns - due_ns)
+
+    def record_users(self, now_ns: int, users: int) -> None:
+        """How many users this worker runs at this time; to be called about once a second."""
+        second = self.seconds.setdefault((now_ns - self.origin_ns) // _SECOND_NS, Second())
+        second.users = users
+
+    def snapshot(self, now_ns: int, *, final: bool = False, changes_only: bool = False) -> Snapshot:
+        """How things stand, with the next sequence number.
+
+        ``changes_only`` leaves out the cells and seconds that are as the snapshot before told them: a live report's
+        size then depends on what happened since, not on the run's length. The cells in it are the tally's own: put the
+        snapshot on the wire before recording goes on.
+        """
+        self._sequence += 1
+        ended_ns = now_ns if self._load_ended_ns is None else self._load_ended_ns
+        cells, seconds = self.cells, self.seconds
+        if changes_only and not final:
+            # every record raises a count; users are set, so they are compared themselves
+            cells = {key: cell for key, cell in cells.items() if cell.count != self._reported_cells.get(key)}
+            seconds = {
+                number: second
+                for number, second in seconds.items()
+                if (second.count, second.users) != self._reported_seconds.get(number)
+            }
+        self._reported_cells.update((key, cell.count) for key, cell in cells.items())
+        self._reported_seconds.update((number, (second.count, second.users)) for number, second in seconds.items())
+        return Snapshot(
+            worker=self.worker,
+            incarnation=self.incarnation,
+            sequence=self._sequence,
+            final=final,
+            now_ns=now_ns - self.origin_ns,
+            warmup_ns=self.warmup_ns,
+            load_ns=max(0, ended_ns - self._run_from_ns),
+            started=self.started,
+            finished=self.finished,
+            health=self.health,
+            cells=cells,
+            seconds=seconds,
+        )
+
+
+def unsent(key: Key, due_ns: int, now_ns: int, rows: int) -> Sample:
+    """The sample of a request that was due and is given up without having been sent."""
+    return Sample(key._replace(outcome=Outcome.UNSENT), due_ns, now_ns, now_ns, rows, 0, 0)

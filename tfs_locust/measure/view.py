@@ -1,0 +1,69 @@
+"""What all workers have measured together, at one moment: what verdict, report and live displays are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from tfs_locust.measure.cell import WARMUP, Cell, CellKey
+from tfs_locust.measure.snapshot import Health
+from tfs_locust.measure.timeline import Second
+
+
+class WorkerState(str, Enum):
+    """How much of a worker's measurement is here."""
+
+    COMPLETE = "complete"  # its final snapshot came: all of it
+    RUNNING = "running"  # it reports
+    LATE = "late"  # it has not reported for a while
+    LOST = "lost"  # it is gone, or was started anew, without a final snapshot
+    MISSING = "missing"  # it was expected and never reported
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One incarnation of one worker, as its newest snapshot tells."""
+
+    name: str
+    incarnation: int
+    """0 of a worker that never reported."""
+    sequence: int
+    state: WorkerState
+    started: int
+    finished: int
+    unsent: int
+    health: Health
+
+    @property
+    def missing(self) -> int:
+        """Requests known to have been sent whose end is not in the measurement. Of a lost worker this is the least
+        number: what it sent after its last snapshot nobody knows."""
+        return self.started - self.finished
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Merged counts of all workers. Its cells and seconds are copies: measuring goes on beside it."""
+
+    cells: dict[CellKey, Cell]
+    timeline: dict[int, Second]
+    workers: tuple[Worker, ...]
+    warmup_ns: int
+    load_ns: int
+    """How long load was sent after the warm-up: the longest of all workers."""
+
+    def select(self, wanted: Callable[[CellKey], bool]) -> Cell:
+        """The cells that are ``wanted``, merged to one."""
+        merged = Cell()
+        for key, cell in self.cells.items():
+            if wanted(key):
+                merged.merge(cell)
+        return merged
+
+    def judged(self) -> dict[CellKey, Cell]:
+        """The cells that objectives see: all but the warm-up's."""
+        return {key: cell for key, cell in self.cells.items() if key.phase != WARMUP}
