@@ -10,11 +10,14 @@ from importlib.metadata import version
 
 Command = Callable[[Sequence[str]], int]
 
-# name -> (module, what it does); a module is imported only when its command is called, since some drag much behind them
-_COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("tfs_locust.demo", "load a small model over gRPC and REST, on this machine alone"),
-    "inspect": ("tfs_locust.inspection", "print a served model's versions, signatures and example requests"),
-    "serve": ("tfs_locust.embedded.server", "serve SavedModels as TensorFlow Serving does, for demos and tests"),
+# name -> (module, function, what it does); a module is imported only when its command is called: some drag much behind
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("tfs_locust.demo", "main", "load a small model over gRPC and REST, on this machine alone"),
+    "inspect": ("tfs_locust.inspection", "main", "print a served model's versions, signatures and example requests"),
+    "serve": ("tfs_locust.embedded.server", "main", "serve SavedModels, for demos and tests"),
+    "judge": ("tfs_locust.report.commands", "judge_command", "judge a report again, by other objectives"),
+    "render": ("tfs_locust.report.commands", "render_command", "make a report's HTML and other forms again"),
+    "compare": ("tfs_locust.report.commands", "compare_command", "tell whether one report is worse than another"),
 }
 
 _EPILOG = """\
@@ -33,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"tfs-locust {version('tfs-locust')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for name, (_, help_text) in _COMMANDS.items():
+    for name, (_, _, help_text) in _COMMANDS.items():
         commands.add_parser(name, help=help_text, add_help=False)
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = parser.parse_args(arguments[:1])  # what follows is for the command's own parser
-    run: Command = import_module(_COMMANDS[chosen.command][0]).main
+    module, function, _ = _COMMANDS[chosen.command]
+    run: Command = getattr(import_module(module), function)
     try:
         return run(arguments[1:])
     except KeyboardInterrupt:

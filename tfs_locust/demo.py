@@ -70,7 +70,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"tfs-locust demo: {error}\n")
         return 1
     _print_table(results)
-    print(f"\nWritten to {options.results}/. Load a server of your own:")
+    print(f"\nReports are in {options.results}/, as {results[0].interface.lower()}_predict/report.html.")
+    print("Load a server of your own:")
     print("  locust -f locustfiles/grpc_predict.py --host grpc://127.0.0.1:8500 --tfs-model my_model")
     return 0 if all(result.requests and not result.failures for result in results) else 1
 
@@ -160,7 +161,7 @@ def _load(interface: str, locustfile: Path, host: str, options: argparse.Namespa
     stem = str(locustfile.with_suffix(""))
     command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--host", host, "--headless", "--only-summary"]
     command += ["-u", str(options.users), "-r", str(options.users), "-t", f"{options.seconds}s"]
-    command += ["--csv", stem, "--json-file", stem]  # Locust puts .json behind it
+    command += ["--csv", stem, "--tfs-report", stem]
     log = locustfile.with_suffix(".log")
     with _process(command, log) as process:
         started = time.monotonic()
@@ -168,10 +169,10 @@ def _load(interface: str, locustfile: Path, host: str, options: argparse.Namespa
             passed = min(time.monotonic() - started, options.seconds)
             _progress(f"{interface}: {passed:3.0f} of {options.seconds} s, {_requests_so_far(stem):,} requests")
             time.sleep(0.2)
-    rows = json.loads(Path(stem + ".json").read_text()) if Path(stem + ".json").exists() else []
-    if not rows:
+    report = Path(stem) / "report.json"
+    if not report.exists():
         raise DemoError(f"Locust measured nothing over {interface}:\n{log.read_text()[-2000:]}")
-    result = _result(interface, rows[0], options.rows)
+    result = _result(interface, json.loads(report.read_text()))
     _progress(f"{interface}: {options.seconds:3.0f} of {options.seconds} s, {result.requests:,} requests", done=True)
     return result
 
@@ -193,27 +194,14 @@ def _requests_so_far(stem: str) -> int:
         return 0
 
 
-def _result(interface: str, stats: dict[str, Any], rows: int) -> _Result:
-    seconds = max(stats["last_request_timestamp"] - stats["start_time"], 1e-9)
-    times = sorted((float(ms), int(count)) for ms, count in stats["response_times"].items())
-    answered = int(stats["num_requests"]) - int(stats["num_failures"])
-
-    def percentile(share: float) -> float:
-        below = 0
-        for ms, count in times:
-            below += count
-            if below >= share * int(stats["num_requests"]):
-                return ms
-        return float("nan")
-
+def _result(interface: str, report: dict[str, Any]) -> _Result:
+    times = report["response_time_s"]
     return _Result(
         interface,
-        int(stats["num_requests"]),
-        int(stats["num_failures"]),
-        answered * rows / seconds,
-        percentile(0.50),
-        percentile(0.95),
-        percentile(0.99),
+        report["totals"]["requests"],
+        report["totals"]["failed"],
+        report["throughput"]["rows_per_s"],
+        *(1000 * (times[name] or 0.0) for name in ("p50", "p95", "p99")),
     )
 
 
@@ -221,5 +209,5 @@ def _print_table(results: list[_Result]) -> None:
     print(f"\n{'':<6}{'requests':>10}{'rows/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}")
     for r in results:
         print(
-            f"{r.interface:<6}{r.requests:>10,}{r.rows_per_s:>10,.0f}{r.p50:>9g}{r.p95:>9g}{r.p99:>9g}{r.failures:>8,}"
+            f"{r.interface:<6}{r.requests:>10,}{r.rows_per_s:>10,.0f}{r.p50:>9.2f}{r.p95:>9.2f}{r.p99:>9.2f}{r.failures:>8,}"
         )

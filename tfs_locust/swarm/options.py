@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from configargparse import ArgumentParser
 
+from tfs_locust.judge.decide import CONFIDENCE
+from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
+from tfs_locust.judge.verdict import Limits
 from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
@@ -44,6 +47,13 @@ class Settings:
     headers: dict[str, str]
     tls: Tls
     """Used where the host's scheme is ``grpcs`` or ``https``."""
+    objectives: tuple[Objective, ...] = ()
+    confidence: float = CONFIDENCE
+    warmup_s: float = 0.0
+    drain_s: float | None = None
+    report: Path | None = None
+    abort_on_fail: bool = False
+    limits: Limits = field(default_factory=Limits)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -83,6 +93,25 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="'NAME: VALUE'",
         secret=True,
     )
+    add(
+        "slo",
+        "Objective that decides the verdict, such as 'p99<100ms', 'error_rate<0.1%%', 'grpc: throughput>=10000/s'; "
+        "'default' for these three. Repeatable",
+        action="append",
+        metavar="OBJECTIVE",
+    )
+    add("confidence", "How sure a verdict on a quantile or a rate must be. Default: 95%%", metavar="SHARE")
+    add("warmup", "Length of a warm-up that no objective sees, as 10s. Default: none", metavar="TIME")
+    add("drain", "How long requests in flight may take at the end. Default: --tfs-timeout", metavar="TIME")
+    add("report", "Folder to write the report to: JSON, HTML, JUnit, Markdown, percentiles", metavar="DIR")
+    add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
+    add(
+        "limit",
+        "How busy the generator may be before a run is INVALID, as NAME=VALUE or NAME=none with send_lag (10ms), "
+        "loop_lag (50ms), cpu (95%% of a core) or throttled (1%%). Repeatable",
+        action="append",
+        metavar="NAME=VALUE",
+    )
     add("tls-ca", "PEM file with the authorities to trust. Default: the system's", metavar="FILE")
     add("tls-cert", "PEM file with the client's certificate", metavar="FILE")
     add("tls-key", "PEM file with the client's key", metavar="FILE")
@@ -103,11 +132,8 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             return None
 
     def read_each(name: str, parse: Callable[[str], tuple[str, Value]]) -> dict[str, Value]:
-        given = getattr(options, "tfs_" + name, None) or []
         found: dict[str, Value] = {}
-        for text in [given] if isinstance(given, str) else given:
-            if not text.strip():
-                continue
+        for text in _given(options, name):
             try:
                 key, value = parse(text)
             except ValueError as error:
@@ -118,6 +144,12 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             found[key] = value
         return found
 
+    objectives: list[Objective] = []
+    for text in _given(options, "slo"):
+        try:
+            objectives += parse_objectives([text])
+        except ObjectiveError as error:
+            problems += [f"--tfs-slo {told(fault)}" for fault in error.faults]
     settings = Settings(
         model=read("model", str),
         version=read("version", at_least(0)),
@@ -130,6 +162,13 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         dims=read_each("dim", _dim),
         headers=read_each("header", _header),
         tls=Tls(read("tls-ca", _readable), read("tls-cert", _readable), read("tls-key", _readable)),
+        objectives=tuple(objectives),
+        confidence=read("confidence", _confidence) or CONFIDENCE,
+        warmup_s=read("warmup", duration_s) or 0.0,
+        drain_s=read("drain", duration_s),
+        report=read("report", Path),
+        abort_on_fail=bool(getattr(options, "tfs_abort_on_fail", False)),
+        limits=replace(Limits(), **read_each("limit", _limit)),
     )
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
@@ -142,6 +181,17 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         except OSError as error:
             problems.append(f"--tfs-tls-ca, --tfs-tls-cert, --tfs-tls-key: not usable as PEM files: {error}")
     return settings, problems
+
+
+def told(fault: Fault) -> str:
+    """What is wrong with an objective, in one line."""
+    return f"{fault.expression!r}, column {fault.column}: {fault.message}"
+
+
+def _given(options: Namespace, name: str) -> list[str]:
+    """The texts of a repeatable option; the web form gives one text."""
+    given = getattr(options, "tfs_" + name, None) or []
+    return [text for text in ([given] if isinstance(given, str) else given) if text.strip()]
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -165,6 +215,39 @@ def duration_s(text: str) -> float:
     if match is None or float(match[1]) <= 0:
         raise ValueError("expected a time above zero, as 10, 10s or 500ms")
     return float(match[1]) * _UNIT_S[match[2]]
+
+
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
+
+
+def _share(text: str) -> float:
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise ValueError("expected a share, as 95% or 0.95")
+    return float(match[1]) / (100 if match[2] else 1)
+
+
+def _confidence(text: str) -> float:
+    share = _share(text)
+    if not 0.5 <= share < 1:
+        raise ValueError("expected a share from 50% to below 100%")
+    return share
+
+
+_LIMITS: dict[str, tuple[str, Callable[[str], float]]] = {
+    "send_lag": ("send_lag_s", duration_s),
+    "loop_lag": ("loop_lag_s", duration_s),
+    "cpu": ("cpu_share", _share),
+    "throttled": ("throttled_share", _share),
+}
+
+
+def _limit(text: str) -> tuple[str, float | None]:
+    name, _, value = (part.strip() for part in text.partition("="))
+    if name not in _LIMITS:
+        raise ValueError(f"expected NAME=VALUE with one of {', '.join(_LIMITS)}")
+    field, parse = _LIMITS[name]
+    return field, None if value == "none" else parse(value)
 
 
 def _dim(text: str) -> tuple[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from locust import User
@@ -9,7 +10,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from tfs_locust.measure.sample import Outcome, Sample
-from tfs_locust.swarm import wiring
+from tfs_locust.swarm import measurement, wiring
 from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.tfserving.codec import Answer, Inputs
 from tfs_locust.tfserving.errors import grouped_text
@@ -89,6 +90,8 @@ class PredictUser(User):
     """Deadline of each request."""
     payloads: int | None = None
     """Distinct payloads in the pool."""
+    slo: str | Sequence[str] | None = None
+    """Objectives for this class's requests, beside those of ``--tfs-slo``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -99,8 +102,11 @@ class PredictUser(User):
         super().__init__(environment)
         self._scenario: Scenario | None = wiring.scenario_of(environment, type(self))
 
-    def predict(self, inputs: Inputs | bytes | None = None) -> Prediction:
+    def predict(self, inputs: Inputs | bytes | None = None, *, due_ns: int | None = None) -> Prediction:
         """Send one request, report it to Locust, and say how it ended.
+
+        ``due_ns`` (of ``time.perf_counter_ns``) is when a schedule of your own wanted it sent: response time runs from
+        there. Without it a request is due when it is sent.
 
         ``inputs`` are arrays by input name, or a body that is encoded already; without them the next payload of the
         pool is sent. Encoding happens before the clock starts, decoding only when outputs are asked for. A failed
@@ -110,10 +116,15 @@ class PredictUser(User):
         if scenario is None:  # it could not be prepared, which has been reported
             raise StopUser
         request, rows, request_bytes = next(scenario.pool) if inputs is None else scenario.prepare(inputs)
+        tally = measurement.tally_of(self.environment)
+        if tally is not None:
+            tally.started += 1
         reply = scenario.transport.call(request, scenario.timeout_s)
         key = scenario.key(reply)
-        # without a schedule a request is due when it is sent
-        sample = Sample(key, reply.sent_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body))
+        due_ns = reply.sent_ns if due_ns is None else due_ns
+        sample = Sample(key, due_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body))
+        if tally is not None:
+            tally.record(sample)
         prediction = Prediction(scenario, reply, sample)
         self.environment.events.request.fire(
             request_type=scenario.protocol,

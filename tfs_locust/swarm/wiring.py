@@ -23,7 +23,9 @@ from locust import events
 from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from tfs_locust.swarm.options import SettingsError, add_options, read_settings
+from tfs_locust.judge.slo import ObjectiveError
+from tfs_locust.swarm.measurement import objectives_of
+from tfs_locust.swarm.options import SettingsError, add_options, read_settings, told
 from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, open_scenario, open_transport
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.grpc_library import use_gevent
@@ -134,6 +136,10 @@ def _starts_by_itself(environment: Environment) -> bool:
 def _problems_before_load(environment: Environment, user_classes: list[type[PredictUser]]) -> list[str]:
     """All that stands against this run: options, hosts, and what the servers say, asked with one payload each."""
     settings, problems = read_settings(_options(environment))
+    try:
+        objectives_of(user_classes, settings)
+    except ObjectiveError as error:
+        problems += [f"objective {told(fault)}" for fault in error.faults]
     can_connect = not any(problem.startswith(("--tfs-tls", "--tfs-header")) for problem in problems)
     transports: dict[Endpoint, Transport[Any]] = {}
     try:

@@ -1,0 +1,34 @@
+"""The end of a run on the terminal: one short table, and the verdict last, where it is seen."""
+
+from __future__ import annotations
+
+from tfs_locust.report import units
+from tfs_locust.report.report import Result
+
+_COLUMNS = ("p50", "p90", "p99", "p99_9", "max")
+
+
+def closing_table(result: Result) -> str:
+    """Plain text, at most about a dozen lines."""
+    totals, throughput = result["totals"], result["throughput"]
+    sentence = (
+        f"{units.count(totals['requests'])} requests in {result['load_s']:.4g} s: {units.count(totals['ok'])} ok, "
+        f"{units.count(totals['failed'])} failed ({units.count(totals['unsent'])} unsent); "
+        f"{units.rate(throughput['requests_per_s'])}, {units.rate(throughput['rows_per_s'])} rows"
+    )
+    lines = [sentence]
+    if result["failures"]:
+        lines.append("failures: " + ", ".join(f"{name} {units.count(n)}" for name, n in result["failures"].items()))
+    rows = [["", "mean", *(name.replace("_", ".") for name in _COLUMNS)]]
+    for label, name in (("response time", "response_time_s"), ("service time", "service_time_s")):
+        rows.append([label, *(units.duration(result[name][column]) for column in ("mean", *_COLUMNS))])
+    lines += ["", *units.aligned(rows)]
+    if result["objectives"]:
+        rows = [
+            [one["expression"], units.measured(one["metric"], one["measured"]), one["state"]]
+            for one in result["objectives"]
+        ]
+        lines += ["", *units.aligned([["objective", "measured", "state"], *rows])]
+    verdict = result["verdict"]
+    lines += ["", *(f"  {reason}" for reason in verdict["reasons"]), f"verdict: {verdict['state']}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,119 @@
+"""The result as one HTML file that opens offline: tables made here, plots drawn in the browser.
+
+The plots are uPlot's (version 1.6.32, MIT licence, https://github.com/leeoniya/uPlot), kept beside the template and
+written into the page: 50 kB, where the plotting packages for Python bring 1 to 5 MB of script or pictures that do not
+fit a phone. Without script the page still says everything in its tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from tfs_locust.judge.slo import parse_objectives
+from tfs_locust.measure.histogram import Histogram
+from tfs_locust.report import units
+from tfs_locust.report.report import Result, times_of
+
+_POINTS_PER_DECADE = 40
+_MAX_SECONDS = 1000
+"""More points than a wide screen has columns cannot be told apart."""
+
+
+def page(result: Result) -> str:
+    """The whole page as text."""
+    environment = Environment(
+        loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(
+        duration=units.duration,
+        share=units.share,
+        rate=units.rate,
+        count=units.count,
+        measured=units.measured,
+        inline=lambda name: Markup(_part(name)),  # noqa: S704  # our own files
+    )
+    return environment.get_template("page.html.j2").render(
+        result=result,
+        plots={"percentiles": _percentiles(result), "timeline": _timeline(result)},
+    )
+
+
+def _part(name: str) -> str:
+    return files("tfs_locust.report").joinpath("page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _percentiles(result: Result) -> Result:
+    """Two curves over the number of nines: 0 is the fastest request, 2 is p99, 3 is p99.9."""
+    response, service = times_of(result)
+    decades = math.log10(response.count) if response.count else 0.0
+    nines = [step / _POINTS_PER_DECADE for step in range(int(decades * _POINTS_PER_DECADE) + 1)]
+    if decades > nines[-1]:
+        nines.append(decades)  # where a single request remains: the slowest
+    bounds = [
+        {
+            "nines": -math.log10(1 - objective.statistic),
+            "ms": float(objective.bound) / 1e6,
+            "label": objective.expression,
+        }
+        for objective in parse_objectives(one["expression"] for one in result["objectives"])
+        if isinstance(objective.statistic, Fraction) and objective.metric == "response"
+    ]
+    return {
+        "nines": nines,
+        "response_ms": _curve(response, nines),
+        "service_ms": _curve(service, nines),
+        "bounds": bounds,
+    }
+
+
+def _curve(histogram: Histogram, nines: Sequence[float]) -> list[float]:
+    if not histogram.buckets:
+        return []
+    rising = histogram.rising()
+    value_ns, seen = next(rising)
+    curve = []
+    for nine in nines:
+        # a hair less than asked for: 0.99 of 100 is 99, and rounding must not make it more
+        while seen < (1 - 10**-nine) * histogram.count * (1 - 1e-12):
+            value_ns, seen = next(rising)
+        curve.append(value_ns / 1e6)
+    curve[-1] = histogram.maximum_ns / 1e6
+    return curve
+
+
+def _timeline(result: Result) -> Result:
+    """The columns of the timeline; of a long run several seconds are one point, the worst of them."""
+    timeline = result["timeline"]
+    width = max(1, math.ceil(len(timeline["second"]) / _MAX_SECONDS))
+
+    def columns(name: str, one: Callable[[list[Any]], Any]) -> list[Any]:
+        values = timeline[name]
+        return [one(values[at : at + width]) for at in range(0, len(values), width)]
+
+    def worst_ms(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return max(known) * 1e3 if known else None
+
+    def mean(values: list[int]) -> float:
+        return sum(values) / len(values)
+
+    requests, failures = columns("requests", mean), columns("failures", mean)
+    return {
+        "width": width,
+        "second": columns("second", min),
+        "ok": [count - failed for count, failed in zip(requests, failures, strict=True)],
+        "failures": failures,
+        "users": columns("users", max),
+        "p50_ms": columns("p50_s", worst_ms),
+        "p99_ms": columns("p99_s", worst_ms),
+        "max_ms": columns("max_s", worst_ms),
+        "warmup_s": result["warmup_s"],
+        "load_end_s": result["warmup_s"] + result["load_s"],
+    }

@@ -1,0 +1,289 @@
+"""The result of a run as plain data: what ``report.json`` holds, and all else is rendered from.
+
+docs/report.md documents every field. The names are an interface: pipelines read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tfs_locust.judge.decide import Judged
+from tfs_locust.judge.slo import Objective
+from tfs_locust.judge.verdict import Limits, Verdict, judge
+from tfs_locust.measure.cell import RUN, WARMUP, Cell, CellKey
+from tfs_locust.measure.histogram import Histogram, merged
+from tfs_locust.measure.sample import Key, Outcome
+from tfs_locust.measure.snapshot import Health
+from tfs_locust.measure.timeline import Second
+from tfs_locust.measure.view import View, Worker, WorkerState
+
+SCHEMA_VERSION = 1
+Result = dict[str, Any]
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+_SECOND_NS = 1_000_000_000
+
+
+def build(
+    view: View, verdict: Verdict, manifest: Mapping[str, Any], sections: Mapping[str, Any] | None = None
+) -> Result:
+    """The result. ``manifest`` says what was run and where; ``sections`` are further parts, under their own names."""
+    judged = view.judged()
+    ok = _merge(cell for key, cell in judged.items() if key.key.outcome is Outcome.OK)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": _verdict(verdict),
+        "objectives": [_objective(one) for one in verdict.objectives],
+        "totals": _totals(judged),
+        "response_time_s": times(ok.response),
+        "service_time_s": times(ok.service),
+        "throughput": _throughput(judged, view.load_ns),
+        "failures": _failures(judged),
+        "warmup_s": view.warmup_ns / _SECOND_NS,
+        "load_s": view.load_ns / _SECOND_NS,
+        "warmup": _totals({key: cell for key, cell in view.cells.items() if key.phase == WARMUP}),
+        "keys": _keys(judged, view.load_ns),
+        "workers": [_worker(worker) for worker in view.workers],
+        "manifest": dict(manifest),
+        "timeline": _timeline(view.timeline),
+        **(sections or {}),
+        "cells": [_cell(key, cell) for key, cell in sorted(view.cells.items())],
+    }
+
+
+def rejudge(
+    result: Result, objectives: Sequence[Objective], *, confidence: float, limits: Limits | None = None
+) -> Result:
+    """The same measurement, judged by other objectives."""
+    before = result["verdict"]
+    verdict = judge(
+        view_of(result),
+        objectives,
+        confidence=confidence,
+        limits=limits or Limits(**before["limits"]),
+        aborted=before["aborted"],
+    )
+    return {**result, "verdict": _verdict(verdict), "objectives": [_objective(one) for one in verdict.objectives]}
+
+
+def view_of(result: Result) -> View:
+    """The view that the result was built from, but without its timeline: nothing is judged by that."""
+    return View(
+        cells={
+            CellKey(
+                Key(cell["scenario"], cell["protocol"], cell["model"], cell["version"], Outcome(cell["outcome"])),
+                cell["phase"],
+            ): Cell(
+                _histogram_of(cell["response_time_ns"]),
+                _histogram_of(cell["service_time_ns"]),
+                cell["requests"],
+                cell["rows"],
+                cell["request_bytes"],
+                cell["response_bytes"],
+            )
+            for cell in result["cells"]
+        },
+        timeline={},
+        workers=tuple(
+            Worker(
+                name=worker["name"],
+                incarnation=worker["incarnation"],
+                sequence=worker["sequence"],
+                state=WorkerState(worker["state"]),
+                started=worker["started"],
+                finished=worker["finished"],
+                unsent=worker["unsent"],
+                health=Health(
+                    _histogram_of(worker["send_lag_ns"]),
+                    _histogram_of(worker["loop_lag_ns"]),
+                    worker["cpu_share"],
+                    worker["throttled_share"],
+                ),
+            )
+            for worker in result["workers"]
+        ),
+        warmup_ns=round(result["warmup_s"] * _SECOND_NS),
+        load_ns=round(result["load_s"] * _SECOND_NS),
+    )
+
+
+def times(histogram: Histogram) -> dict[str, float | int | None]:
+    """What people ask of a distribution, in seconds; None where nothing was counted."""
+    empty = not histogram.buckets
+
+    def seconds(duration_ns: float | None) -> float | None:
+        return None if empty or duration_ns is None else duration_ns / _SECOND_NS
+
+    return {
+        "count": histogram.count,
+        "mean": seconds(histogram.mean_ns),
+        "min": seconds(histogram.minimum_ns),
+        **{name: seconds(histogram.quantile(q)) for name, q in _QUANTILES.items()},
+        "max": seconds(histogram.maximum_ns),
+    }
+
+
+def times_of(result: Result) -> tuple[Histogram, Histogram]:
+    """Response and service time of all requests that were judged and ended well."""
+    good = [cell for cell in result["cells"] if cell["phase"] != WARMUP and cell["outcome"] == Outcome.OK]
+    return (
+        merged(_histogram_of(cell["response_time_ns"]) for cell in good),
+        merged(_histogram_of(cell["service_time_ns"]) for cell in good),
+    )
+
+
+def _merge(cells: Iterable[Cell]) -> Cell:
+    total = Cell()
+    for cell in cells:
+        total.merge(cell)
+    return total
+
+
+def _verdict(verdict: Verdict) -> Result:
+    limits = verdict.limits
+    return {
+        "state": verdict.state.value,
+        "exit_code": int(verdict.exit_code),
+        "reasons": list(verdict.reasons),
+        "confidence": verdict.confidence,
+        "aborted": verdict.aborted,
+        "limits": {name: getattr(limits, name) for name in limits.__slots__},
+    }
+
+
+def _objective(judged: Judged) -> Result:
+    evidence = judged.evidence
+    return {
+        "expression": judged.objective.expression,
+        "state": judged.state.value,
+        "metric": judged.objective.metric,
+        "measured": judged.measured,
+        "bound": judged.bound,
+        "note": judged.note,
+        "evidence": evidence and {name: getattr(evidence, name) for name in evidence.__slots__},
+    }
+
+
+def _totals(cells: Mapping[CellKey, Cell]) -> Result:
+    everything = _merge(cells.values())
+    ok = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK)
+    return {
+        "requests": everything.count,
+        "ok": ok.count,
+        "failed": everything.count - ok.count,
+        "unsent": sum(cell.count for key, cell in cells.items() if key.key.outcome is Outcome.UNSENT),
+        "rows": ok.rows,
+        "request_bytes": everything.request_bytes,
+        "response_bytes": everything.response_bytes,
+    }
+
+
+def _failures(cells: Mapping[CellKey, Cell]) -> dict[str, int]:
+    """Count of each outcome but ok, the most frequent first."""
+    counts: dict[str, int] = {}
+    for key, cell in cells.items():
+        if key.key.outcome is not Outcome.OK:
+            name = key.key.outcome.value
+            counts[name] = counts.get(name, 0) + cell.count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _throughput(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
+    while_on = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK and key.phase == RUN)
+    seconds = load_ns / _SECOND_NS
+    return {
+        "requests_per_s": while_on.count / seconds if seconds else None,
+        "rows_per_s": while_on.rows / seconds if seconds else None,
+    }
+
+
+def _keys(cells: Mapping[CellKey, Cell], load_ns: int) -> list[Result]:
+    """A row for each scenario, protocol, model and version: outcomes and phases put together."""
+    rows: dict[tuple[str, ...], dict[CellKey, Cell]] = {}
+    for key, cell in sorted(cells.items()):
+        rows.setdefault(key.key[:4], {})[key] = cell
+    result = []
+    for (scenario, protocol, model, version), own in rows.items():
+        ok = _merge(cell for key, cell in own.items() if key.key.outcome is Outcome.OK)
+        result.append(
+            {
+                "scenario": scenario,
+                "protocol": protocol,
+                "model": model,
+                "version": version,
+                **_totals(own),
+                "failures": _failures(own),
+                "throughput": _throughput(own, load_ns),
+                "response_time_s": times(ok.response),
+                "service_time_s": times(ok.service),
+            }
+        )
+    return result
+
+
+def _worker(worker: Worker) -> Result:
+    health = worker.health
+    return {
+        "name": worker.name,
+        "incarnation": worker.incarnation,
+        "sequence": worker.sequence,
+        "state": worker.state.value,
+        "started": worker.started,
+        "finished": worker.finished,
+        "missing": worker.missing,
+        "unsent": worker.unsent,
+        "send_lag_s": times(health.send_lag),
+        "loop_lag_s": times(health.loop_lag),
+        "cpu_share": health.cpu_share,
+        "throttled_share": health.throttled_share,
+        "send_lag_ns": _histogram(health.send_lag),
+        "loop_lag_ns": _histogram(health.loop_lag),
+    }
+
+
+def _timeline(timeline: Mapping[int, Second]) -> Result:
+    """Columns of equal length; seconds in which nothing was told are filled in, so that a standstill is seen."""
+    numbers = range(min(timeline), max(timeline) + 1) if timeline else range(0)
+    seconds = [timeline.get(number, Second()) for number in numbers]
+
+    def in_seconds(values: Iterable[int | None]) -> list[float | None]:
+        return [None if value is None else value / _SECOND_NS for value in values]
+
+    return {
+        "second": list(numbers),
+        "requests": [second.count for second in seconds],
+        "failures": [second.failures for second in seconds],
+        "rows": [second.rows for second in seconds],
+        "users": [second.users for second in seconds],
+        "p50_s": in_seconds(second.quantile(0.5) for second in seconds),
+        "p99_s": in_seconds(second.quantile(0.99) for second in seconds),
+        "max_s": in_seconds(second.maximum_ns if second.buckets else None for second in seconds),
+    }
+
+
+def _cell(key: CellKey, cell: Cell) -> Result:
+    scenario, protocol, model, version, outcome = key.key
+    return {
+        "scenario": scenario,
+        "protocol": protocol,
+        "model": model,
+        "version": version,
+        "outcome": outcome.value,
+        "phase": key.phase,
+        "requests": cell.count,
+        "rows": cell.rows,
+        "request_bytes": cell.request_bytes,
+        "response_bytes": cell.response_bytes,
+        "response_time_ns": _histogram(cell.response),
+        "service_time_ns": _histogram(cell.service),
+    }
+
+
+def _histogram(histogram: Histogram) -> Result:
+    minimum, maximum, total, saturated, buckets = histogram.to_wire()
+    return {"minimum": minimum, "maximum": maximum, "total": total, "saturated": saturated, "buckets": buckets}
+
+
+def _histogram_of(data: Mapping[str, Any]) -> Histogram:
+    return Histogram.from_wire([data[name] for name in ("minimum", "maximum", "total", "saturated", "buckets")])
