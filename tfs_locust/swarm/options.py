@@ -7,7 +7,8 @@ that all faults are found at once.
 from __future__ import annotations
 
 import re
-from argparse import Namespace
+from argparse import ArgumentParser as AnyParser
+from argparse import Namespace, _AppendAction
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from configargparse import ArgumentParser
 from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
+
+_BETWEEN = " | "
 
 
 class SettingsError(ValueError):
@@ -46,10 +49,24 @@ class Settings:
     """Used where the host's scheme is ``grpcs`` or ``https``."""
 
 
+class _Several(_AppendAction):
+    """Keeps what is given several times as one text.
+
+    Locust's web form shows a list with commas between and takes it apart at every comma, also at those within an item.
+    An append action all the same: configargparse reads lists from the environment and files for no other.
+    """
+
+    def __call__(self, _parser: AnyParser, namespace: Namespace, values: Any, _option: str | None = None) -> None:
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, values if before is None else before + _BETWEEN + values)
+
+
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options, on Locust's parser or one of our own commands'."""
     group = parser.add_argument_group(
-        "TensorFlow Serving", "What is asked of the model server. Class attributes of a user go before these."
+        "TensorFlow Serving",
+        "What is asked of the model server. Class attributes of a user go before these. "
+        "--tfs-dim and --tfs-header may be given several times.",
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
@@ -61,9 +78,10 @@ def add_options(parser: ArgumentParser) -> None:
         action.is_secret = secret
         action.is_required = action.is_multiple = False
 
-    add("model", "Name of the model", metavar="NAME")
+    # the web form shows each of these texts on one line
+    add("model", "Name of the model on the server. Default: default", metavar="NAME")
     add("version", "Version number to ask for. Default: the server's newest", metavar="N")
-    add("version-label", "Version label to ask for, such as stable or canary", metavar="LABEL")
+    add("version-label", "Version label to ask for instead, such as stable or canary", metavar="LABEL")
     add("signature", "Signature to call. Default: serving_default", metavar="NAME")
     add("rows", "Rows (examples) in each request. Default: 1", metavar="N")
     add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
@@ -71,21 +89,20 @@ def add_options(parser: ArgumentParser) -> None:
     add("seed", "Seed of all that is random in payloads. Default: 0", metavar="N")
     add(
         "dim",
-        "Sizes for the dimensions of an input that its signature leaves open, rows left out, as NAME=N or NAME=N,N. "
-        "Default: 1 each. Repeatable",
-        action="append",
+        "Open sizes of an input's rows, as NAME=N,N or NAME=N | OTHER=N. Default: 1 each",
+        action=_Several,
         metavar="NAME=N",
     )
     add(
         "header",
-        "HTTP header or gRPC metadata sent with every request, as 'NAME: VALUE'. Repeatable",
-        action="append",
+        "HTTP header or gRPC metadata of every request, as NAME: VALUE | OTHER: VALUE",
+        action=_Several,
         metavar="'NAME: VALUE'",
         secret=True,
     )
-    add("tls-ca", "PEM file with the authorities to trust. Default: the system's", metavar="FILE")
-    add("tls-cert", "PEM file with the client's certificate", metavar="FILE")
-    add("tls-key", "PEM file with the client's key", metavar="FILE")
+    add("tls-ca", "For grpcs and https: PEM file of the authorities to trust. Default: the system's", metavar="FILE")
+    add("tls-cert", "For grpcs and https: PEM file of the client's certificate", metavar="FILE")
+    add("tls-key", "For grpcs and https: PEM file of the client's key", metavar="FILE")
 
 
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
@@ -103,9 +120,9 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             return None
 
     def read_each(name: str, parse: Callable[[str], tuple[str, Value]]) -> dict[str, Value]:
-        given = getattr(options, "tfs_" + name, None) or []
+        given = getattr(options, "tfs_" + name, None) or ""
         found: dict[str, Value] = {}
-        for text in [given] if isinstance(given, str) else given:
+        for text in (_BETWEEN.join(given) if isinstance(given, list) else given).split(_BETWEEN):
             if not text.strip():
                 continue
             try:
