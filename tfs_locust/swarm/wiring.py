@@ -81,11 +81,11 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.register_message(_REFUSED, _on_worker_refused)
     user_classes = _predict_users(environment.user_classes)
-    if not user_classes:
+    if not user_classes or isinstance(runner, WorkerRunner):  # a worker learns host and options from its master
         return
-    if _starts_by_itself(environment) and not isinstance(runner, WorkerRunner):
+    if _starts_by_itself(environment):
         problems = _problems_before_load(environment, user_classes)
-    else:  # a worker learns the host from its master, and a web form can still be filled in
+    else:  # the web form can still be filled in
         problems = read_settings(_options(environment))[1]
     if problems:
         sys.stderr.write("tfs_locust cannot start this run:\n")
