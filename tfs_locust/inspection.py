@@ -10,8 +10,9 @@ from configargparse import ArgumentParser
 from google.protobuf import text_format
 
 from tfs_locust.load.corpus import CorpusError, input_shapes, synthetic_inputs
-from tfs_locust.swarm.options import Settings, add_options, read_settings
+from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.scenario import DEFAULT_MODEL, control_over, open_transport
+from tfs_locust.swarm.settings import Settings, read_settings
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.control import CallFailed, Control, TargetError, resolve
 from tfs_locust.tfserving.protos import PREDICT, predict_pb2

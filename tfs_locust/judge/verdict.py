@@ -45,7 +45,7 @@ class Limits:
 
     send_lag_s: float | None = 0.010
     """Of the send lag (due to sent), at the strictest quantile that is judged, p99 at least."""
-    loop_lag_s: float | None = 0.050
+    loop_lag_s: float | None = 0.100
     """A heartbeat later than this is a standstill of the worker's event loop. Standstills may take the share of the run
     that the strictest judged quantile leaves free: 1 % for p99."""
     cpu_share: float | None = 0.95

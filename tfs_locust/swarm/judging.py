@@ -18,7 +18,7 @@ from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
 from tfs_locust.report.console import closing_table
 from tfs_locust.report.report import Result, build
-from tfs_locust.swarm.options import Settings
+from tfs_locust.swarm.settings import Settings
 
 _PACKAGES = ("tfs-locust", "locust", "gevent", "grpcio", "geventhttpclient", "tensorflow-serving-api", "numpy")
 _logger = logging.getLogger(__name__)

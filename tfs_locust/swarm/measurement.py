@@ -1,14 +1,12 @@
-"""Where Locust's events meet the measurement: tallies in, drain before the end, verdict and exit code out.
+"""The measurement of a run, in each process: a tally where load is sent, a judgement where the run is led.
 
-Importing this module registers the listeners. However a run ends, Locust fires ``test_stopping`` before it stops users.
-There the leading process asks every worker to stop its users, with time for what they have in flight, and waits for the
-last reports; only then does Locust go on, and only in ``test_stop`` is anything judged.
+What lives hangs on Locust's environment. Importing this module registers the listeners that begin a measurement and
+feed it; how it ends stands in ending.py.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from argparse import Namespace
 from collections.abc import Iterable
@@ -18,32 +16,24 @@ import gevent
 from locust import events
 from locust.env import Environment
 from locust.runners import (
-    STATE_INIT,
-    STATE_MISSING,
-    STATE_RUNNING,
-    STATE_SPAWNING,
-    STATE_STOPPED,
     MasterRunner,
     WorkerRunner,
 )
 
 from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
-from tfs_locust.judge.verdict import ExitCode
 from tfs_locust.swarm.judging import Judgement
-from tfs_locust.swarm.options import Settings, read_settings
-from tfs_locust.swarm.recording import FINAL, REPORT, Recorder
+from tfs_locust.swarm.recording import REPORT, Recorder
+from tfs_locust.swarm.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tfs_locust.measure.tally import Tally
     from tfs_locust.swarm.users import PredictUser
 
 DEFAULT_DRAIN_S = 10.0
-_DRAIN = "tfs_drain"
-_LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
 _logger = logging.getLogger(__name__)
 
 
-class _Measurement:
+class Measurement:
     """What hangs on an environment: this process's part in the run at hand, or in the last one."""
 
     def __init__(self) -> None:
@@ -55,7 +45,7 @@ class _Measurement:
 
 def tally_of(environment: Environment) -> Tally | None:
     """Where this process counts requests; None before a test has started."""
-    recorder = _of(environment).recorder
+    recorder = measurement_of(environment).recorder
     return None if recorder is None else recorder.tally
 
 
@@ -75,35 +65,19 @@ def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings)
     return tuple(found)
 
 
-def _of(environment: Environment) -> _Measurement:
-    measurement: _Measurement | None = getattr(environment, "tfs_measurement", None)
+def measurement_of(environment: Environment) -> Measurement:
+    measurement: Measurement | None = getattr(environment, "tfs_measurement", None)
     if measurement is None:
-        measurement = _Measurement()
+        measurement = Measurement()
         environment.tfs_measurement = measurement  # type: ignore[attr-defined]
     return measurement
 
 
-def _predict_users(environment: Environment) -> list[type[PredictUser]]:
-    from tfs_locust.swarm.users import PredictUser  # users import this module
-
-    return [user_class for user_class in environment.user_classes if issubclass(user_class, PredictUser)]
-
-
-def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
-    if isinstance(runner, MasterRunner):
-        runner.register_message(FINAL, _on_final)
-    elif isinstance(runner, WorkerRunner):
-        runner.register_message(_DRAIN, _on_drain, concurrent=True)
-    if runner is not None:
-        # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
-        environment.events.quitting.add_listener(_stop_before_quitting)
-
-
 def _on_test_start(environment: Environment, **_: Any) -> None:
-    user_classes = _predict_users(environment)
+    user_classes = predict_users(environment)
     if not user_classes:
         return
-    measurement = _of(environment)
+    measurement = measurement_of(environment)
     runner = environment.runner
     options = environment.parsed_options or Namespace()
     settings = read_settings(options)[0]
@@ -145,7 +119,7 @@ def _on_request(
         exception: BaseException | None = None,
         **_: Any,
     ) -> None:
-        recorder = _of(environment).recorder
+        recorder = measurement_of(environment).recorder
         if recorder is not None and "due_ns" not in (context or {}):
             recorder.record_foreign(
                 request_type, name, response_time or 0.0, exception is not None, response_length or 0
@@ -156,7 +130,7 @@ def _on_request(
 
 def _on_report_to_master(environment: Environment) -> Any:
     def on_report(client_id: str, data: dict[str, Any], **_: Any) -> None:  # noqa: ARG001
-        recorder = _of(environment).recorder
+        recorder = measurement_of(environment).recorder
         if recorder is not None:
             recorder.add_to(environment.runner, data)
 
@@ -165,7 +139,7 @@ def _on_report_to_master(environment: Environment) -> Any:
 
 def _on_worker_report(environment: Environment) -> Any:
     def on_report(client_id: str, data: dict[str, Any], **_: Any) -> None:  # noqa: ARG001
-        judgement = _of(environment).judgement
+        judgement = measurement_of(environment).judgement
         if judgement is not None and REPORT in data:
             judgement.accept(data[REPORT])
 
@@ -179,102 +153,7 @@ def _listen_to_requests(environment: Environment, **_: Any) -> None:
     environment.events.worker_report.add_listener(_on_worker_report(environment))
 
 
-def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
-    judgement = _of(environment).judgement
-    if judgement is not None:
-        judgement.accept(msg.data)
-
-
-def _on_drain(environment: Environment, **_: Any) -> None:
-    """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
-    if environment.runner is not None:
-        environment.runner.stop()
-
-
-def _stop_before_quitting(environment: Environment, **_: Any) -> None:
-    """The process ends while the test runs: by Ctrl-C or SIGTERM, for a test that was to end by itself has stopped."""
-    runner = environment.runner
-    if runner is None or runner.state in {STATE_INIT, STATE_STOPPED}:
-        return
-    measurement = _of(environment)
-    judgement = measurement.judgement
-    run_time = getattr(environment.parsed_options, "run_time", None)
-    if judgement is not None and runner.state in {STATE_SPAWNING, STATE_RUNNING}:
-        if run_time or environment.shape_class:
-            judgement.aborted = "it was interrupted before " + (
-                f"its {run_time} s were over" if run_time else "its end"
-            )
-    elif judgement is not None and isinstance(runner, MasterRunner):  # the drain is under way in another greenlet
-        give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
-        while judgement.result is None and time.monotonic() < give_up:
-            gevent.sleep(0.05)
-        return
-    if isinstance(runner, MasterRunner):
-        runner.quit()  # told to stop first, workers would not hear that they may go
-    else:
-        runner.stop()
-
-
-def _on_test_stopping(environment: Environment, **_: Any) -> None:
-    measurement = _of(environment)
-    if measurement.recorder is not None:
-        measurement.recorder.end_load()
-    runner = environment.runner
-    judgement = measurement.judgement
-    if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
-        return
-    runner.send_message(_DRAIN)
-    give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
-    while _still_expected(runner, judgement) and time.monotonic() < give_up:
-        gevent.sleep(0.05)
-
-
-def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
-    """Whether a last report may still come. Workers that are gone are noted as lost."""
-    there = {client.id for client in runner.clients.all if client.state != STATE_MISSING}
-    waiting = judgement.waiting_for()
-    for name in waiting:
-        if name not in there:
-            judgement.aggregate.lose(name)
-    return any(name in there for name in waiting)
-
-
-def _on_test_stop(environment: Environment, **_: Any) -> None:
-    measurement = _of(environment)
-    judgement, recorder, runner = measurement.judgement, measurement.recorder, environment.runner
-    if recorder is not None:
-        last = recorder.end()
-        measurement.recorder = None
-        if isinstance(runner, WorkerRunner):
-            runner.send_message(FINAL, last)
-        elif judgement is not None:
-            judgement.accept(last)
-    if judgement is None or judgement.result is not None:
-        return
-    if measurement.watcher is not None and measurement.watcher is not gevent.getcurrent():
-        measurement.watcher.kill(block=False)
-    options = environment.parsed_options or Namespace()
-    hosts = [environment.host] if environment.host else [str(one.host) for one in _predict_users(environment)]
-    judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
-    if not _starts_by_itself(options):
-        _logger.info("the run has ended:\n%s", judgement.table())
-
-
-def _told(options: Namespace) -> dict[str, Any]:
-    """Options for the report: ours and the load's, those with secrets masked."""
-    told = ("num_users", "spawn_rate", "run_time", "processes", "expect_workers", "locustfile", "worker")
-    values = {name: value for name, value in vars(options).items() if name.startswith("tfs_") or name in told}
-    values.pop("tfs_run_id", None)
-    if values.get("tfs_header"):
-        values["tfs_header"] = "(given)"
-    return {name: value for name, value in values.items() if value not in (None, "", [], False)}
-
-
-def _starts_by_itself(options: Namespace) -> bool:
-    return bool(getattr(options, "headless", False) or getattr(options, "autostart", False))
-
-
-def _abort_when_hopeless(environment: Environment, measurement: _Measurement) -> None:
+def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> None:
     judgement, runner = measurement.judgement, environment.runner
     while judgement is not None and judgement.result is None and runner is not None:
         gevent.sleep(1.0)
@@ -283,48 +162,25 @@ def _abort_when_hopeless(environment: Environment, measurement: _Measurement) ->
         broken = judgement.surely_broken()
         if broken:
             _logger.error("ending the run: surely broken: %s", "; ".join(broken))
-            if _starts_by_itself(environment.parsed_options or Namespace()):
+            if starts_by_itself(environment):
                 runner.quit()
             else:
                 runner.stop()
             return
 
 
-def _on_quitting(environment: Environment, **_: Any) -> None:
-    """Last of all listeners, when the run has ended: set the exit code."""
-    runner = environment.runner
-    if isinstance(runner, WorkerRunner) or not _predict_users(environment):
-        return
-    if environment.process_exit_code == ExitCode.USAGE:
-        return
-    environment.process_exit_code = ExitCode.INVALID  # whatever fails from here on
-    judgement = _of(environment).judgement
-    if judgement is None or judgement.verdict is None:
-        ran = judgement is not None or _starts_by_itself(environment.parsed_options or Namespace())
-        environment.process_exit_code = ExitCode.INVALID if ran else None
-        return
-    code = judgement.verdict.exit_code
-    # without objectives Locust's own rule for failed requests stands (--exit-code-on-error)
-    environment.process_exit_code = None if code is ExitCode.PASS and not judgement.objectives else int(code)
+def predict_users(environment: Environment) -> list[type[PredictUser]]:
+    """This environment's user classes that are ours."""
+    from tfs_locust.swarm.users import PredictUser  # users import this module
+
+    return [user_class for user_class in environment.user_classes if issubclass(user_class, PredictUser)]
 
 
-def _print_verdict(environment: Environment) -> Any:
-    def on_quit(exit_code: int, **_: Any) -> None:  # noqa: ARG001
-        judgement = _of(environment).judgement
-        if judgement is not None and not isinstance(environment.runner, WorkerRunner):
-            print("\n" + judgement.table(), end="", flush=True)
-
-    return on_quit
+def starts_by_itself(environment: Environment) -> bool:
+    """Whether the run is started, and ended, by the command line rather than in the web page."""
+    options = environment.parsed_options
+    return bool(getattr(options, "headless", False) or getattr(options, "autostart", False))
 
 
-def _print_at_the_end(environment: Environment, **_: Any) -> None:
-    environment.events.quit.add_listener(_print_verdict(environment))
-
-
-events.init.add_listener(_on_init)
 events.init.add_listener(_listen_to_requests)
-events.init.add_listener(_print_at_the_end)
 events.test_start.add_listener(_on_test_start)
-events.test_stopping.add_listener(_on_test_stopping)
-events.test_stop.add_listener(_on_test_stop)
-events.quitting.add_listener(_on_quitting)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfs_locust.load.corpus import CorpusError, assumed_dims, synthetic_corpus
 from tfs_locust.measure.sample import Key, Outcome
-from tfs_locust.swarm.options import Settings, SettingsError
+from tfs_locust.swarm.settings import Settings, SettingsError
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.control import CallFailed, Control, GrpcControl, RestControl, TargetError, resolve
 from tfs_locust.tfserving.protos import PREDICT

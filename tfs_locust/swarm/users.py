@@ -10,7 +10,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from tfs_locust.measure.sample import Outcome, Sample
-from tfs_locust.swarm import measurement, wiring
+from tfs_locust.swarm import ending, measurement, wiring  # noqa: F401 - ending only listens
 from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.tfserving.codec import Answer, Inputs
 from tfs_locust.tfserving.errors import grouped_text

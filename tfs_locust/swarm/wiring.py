@@ -14,7 +14,6 @@ import logging
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +23,10 @@ from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
-from tfs_locust.swarm.measurement import objectives_of
-from tfs_locust.swarm.options import SettingsError, add_options, read_settings, told
+from tfs_locust.swarm.measurement import objectives_of, predict_users, starts_by_itself
+from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, open_scenario, open_transport
+from tfs_locust.swarm.settings import SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.grpc_library import use_gevent
 
@@ -82,12 +82,12 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     """End with exit code 2 where options are wrong, or where a run that starts by itself has no target to load."""
     if isinstance(runner, MasterRunner):
         runner.register_message(_REFUSED, _on_worker_refused)
-    user_classes = _predict_users(environment.user_classes)
-    if not user_classes:
+    user_classes = predict_users(environment)
+    if not user_classes or isinstance(runner, WorkerRunner):  # a worker learns host and options from its master
         return
-    if _starts_by_itself(environment) and not isinstance(runner, WorkerRunner):
+    if starts_by_itself(environment):
         problems = _problems_before_load(environment, user_classes)
-    else:  # a worker learns the host from its master, and a web form can still be filled in
+    else:  # the web form can still be filled in
         problems = read_settings(_options(environment))[1]
     if problems:
         sys.stderr.write("tfs_locust cannot start this run:\n")
@@ -111,26 +111,15 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, MasterRunner):
         return
     _run_of(environment).close()
-    _open_all(environment, _predict_users(environment.user_classes))
+    _open_all(environment, predict_users(environment))
 
 
 def _close_on_test_stop(environment: Environment, **_: Any) -> None:
     _run_of(environment).close()
 
 
-def _predict_users(user_classes: Iterable[type[User]]) -> list[type[PredictUser]]:
-    from tfs_locust.swarm.users import PredictUser  # users import this module
-
-    return [user_class for user_class in user_classes if issubclass(user_class, PredictUser)]
-
-
 def _options(environment: Environment) -> Namespace:
     return environment.parsed_options or Namespace()
-
-
-def _starts_by_itself(environment: Environment) -> bool:
-    options = _options(environment)
-    return bool(getattr(options, "headless", False) or getattr(options, "autostart", False))
 
 
 def _problems_before_load(environment: Environment, user_classes: list[type[PredictUser]]) -> list[str]:
@@ -225,7 +214,7 @@ def _end_refused_run(environment: Environment, who: str, problems: list[str]) ->
             runner.log_exception(who, problem, "the run was not started: " + problem)
     if runner is None:
         return
-    if _starts_by_itself(environment):
+    if starts_by_itself(environment):
         environment.process_exit_code = EXIT_USAGE
         gevent.spawn(runner.quit)
     elif isinstance(runner, LocalRunner | MasterRunner):

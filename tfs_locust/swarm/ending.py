@@ -1,0 +1,170 @@
+"""How a run ends: requests in flight are waited for, then last reports, then the verdict, the files, the exit code.
+
+However a run ends, Locust fires ``test_stopping`` before it stops users. There the leading process asks every worker to
+stop its users, with time for what they have in flight, and waits for the last reports; only then does Locust go on, and
+only in ``test_stop`` is anything judged. Importing this module registers the listeners.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from argparse import Namespace
+from typing import Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.runners import (
+    STATE_INIT,
+    STATE_MISSING,
+    STATE_RUNNING,
+    STATE_SPAWNING,
+    STATE_STOPPED,
+    MasterRunner,
+    WorkerRunner,
+)
+
+from tfs_locust.judge.verdict import ExitCode
+from tfs_locust.swarm.judging import Judgement
+from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
+from tfs_locust.swarm.recording import FINAL
+
+_DRAIN = "tfs_drain"
+_LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
+_logger = logging.getLogger(__name__)
+
+
+def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
+    if isinstance(runner, MasterRunner):
+        runner.register_message(FINAL, _on_final)
+    elif isinstance(runner, WorkerRunner):
+        runner.register_message(_DRAIN, _on_drain, concurrent=True)
+    if runner is not None:
+        # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
+        environment.events.quitting.add_listener(_stop_before_quitting)
+    environment.events.quit.add_listener(_print_verdict(environment))
+
+
+def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
+    judgement = measurement_of(environment).judgement
+    if judgement is not None:
+        judgement.accept(msg.data)
+
+
+def _on_drain(environment: Environment, **_: Any) -> None:
+    """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
+    if environment.runner is not None:
+        environment.runner.stop()
+
+
+def _stop_before_quitting(environment: Environment, **_: Any) -> None:
+    """The process ends while the test runs: by Ctrl-C or SIGTERM, for a test that was to end by itself has stopped."""
+    runner = environment.runner
+    if runner is None or runner.state in {STATE_INIT, STATE_STOPPED}:
+        return
+    measurement = measurement_of(environment)
+    judgement = measurement.judgement
+    run_time = getattr(environment.parsed_options, "run_time", None)
+    if judgement is not None and runner.state in {STATE_SPAWNING, STATE_RUNNING}:
+        if run_time or environment.shape_class:
+            judgement.aborted = "it was interrupted before " + (
+                f"its {run_time} s were over" if run_time else "its end"
+            )
+    elif judgement is not None and isinstance(runner, MasterRunner):  # the drain is under way in another greenlet
+        give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
+        while judgement.result is None and time.monotonic() < give_up:
+            gevent.sleep(0.05)
+        return
+    if isinstance(runner, MasterRunner):
+        runner.quit()  # told to stop first, workers would not hear that they may go
+    else:
+        runner.stop()
+
+
+def _on_test_stopping(environment: Environment, **_: Any) -> None:
+    measurement = measurement_of(environment)
+    if measurement.recorder is not None:
+        measurement.recorder.end_load()
+    runner = environment.runner
+    judgement = measurement.judgement
+    if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
+        return
+    runner.send_message(_DRAIN)
+    give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
+    while _still_expected(runner, judgement) and time.monotonic() < give_up:
+        gevent.sleep(0.05)
+
+
+def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
+    """Whether a last report may still come. Workers that are gone are noted as lost."""
+    there = {client.id for client in runner.clients.all if client.state != STATE_MISSING}
+    waiting = judgement.waiting_for()
+    for name in waiting:
+        if name not in there:
+            judgement.aggregate.lose(name)
+    return any(name in there for name in waiting)
+
+
+def _on_test_stop(environment: Environment, **_: Any) -> None:
+    measurement = measurement_of(environment)
+    judgement, recorder, runner = measurement.judgement, measurement.recorder, environment.runner
+    if recorder is not None:
+        last = recorder.end()
+        measurement.recorder = None
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(FINAL, last)
+        elif judgement is not None:
+            judgement.accept(last)
+    if judgement is None or judgement.result is not None:
+        return
+    if measurement.watcher is not None and measurement.watcher is not gevent.getcurrent():
+        measurement.watcher.kill(block=False)
+    options = environment.parsed_options or Namespace()
+    hosts = [environment.host] if environment.host else [str(one.host) for one in predict_users(environment)]
+    judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
+    if not starts_by_itself(environment):
+        _logger.info("the run has ended:\n%s", judgement.table())
+
+
+def _told(options: Namespace) -> dict[str, Any]:
+    """Options for the report: ours and the load's, those with secrets masked."""
+    told = ("num_users", "spawn_rate", "run_time", "processes", "expect_workers", "locustfile", "worker")
+    values = {name: value for name, value in vars(options).items() if name.startswith("tfs_") or name in told}
+    values.pop("tfs_run_id", None)
+    if values.get("tfs_header"):
+        values["tfs_header"] = "(given)"
+    return {name: value for name, value in values.items() if value not in (None, "", [], False)}
+
+
+def _on_quitting(environment: Environment, **_: Any) -> None:
+    """Last of all listeners, when the run has ended: set the exit code."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner) or not predict_users(environment):
+        return
+    if environment.process_exit_code == ExitCode.USAGE:
+        return
+    environment.process_exit_code = ExitCode.INVALID  # whatever fails from here on
+    judgement = measurement_of(environment).judgement
+    if judgement is None or judgement.verdict is None:
+        ran = judgement is not None or starts_by_itself(environment)
+        environment.process_exit_code = ExitCode.INVALID if ran else None
+        return
+    code = judgement.verdict.exit_code
+    # without objectives Locust's own rule for failed requests stands (--exit-code-on-error)
+    environment.process_exit_code = None if code is ExitCode.PASS and not judgement.objectives else int(code)
+
+
+def _print_verdict(environment: Environment) -> Any:
+    def on_quit(exit_code: int, **_: Any) -> None:  # noqa: ARG001
+        judgement = measurement_of(environment).judgement
+        if judgement is not None and not isinstance(environment.runner, WorkerRunner):
+            print("\n" + judgement.table(), end="", flush=True)
+
+    return on_quit
+
+
+events.init.add_listener(_on_init)
+events.test_stopping.add_listener(_on_test_stopping)
+events.test_stop.add_listener(_on_test_stop)
+events.quitting.add_listener(_on_quitting)
