@@ -1,0 +1,1 @@
+"""Locust as users start it: real processes against the embedded server."""

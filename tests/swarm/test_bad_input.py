@@ -1,0 +1,218 @@
+"""What cannot be loaded is said before any load: exit code 2, every problem with what exists instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.swarm.conftest import Interface, Serving
+from tests.swarm.processes import Locust, free_port
+
+Start = Callable[..., Locust]
+
+
+def _problems(run: Locust) -> list[str]:
+    """The problems it ended with, having sent nothing."""
+    assert run.wait(20) == 2, run.output
+    assert "Ramping to" not in run.output
+    assert "Traceback" not in run.output
+    _, _, listed = run.output.partition("tfs_locust cannot start this run:\n")
+    return [line.removeprefix("  - ") for line in listed.splitlines() if line.startswith("  - ")]
+
+
+def test_unreachable(interface: Interface, locust: Start) -> None:
+    """A port that nothing listens on."""
+    authority = f"127.0.0.1:{free_port()}"
+    arguments = interface.arguments("--host", f"{interface.host.partition('://')[0]}://{authority}")
+    (problem,) = _problems(locust(*arguments))
+    assert problem.startswith(f"{interface.user_class}: no answer from {authority} (unreachable: ")
+    assert problem.endswith(
+        {
+            "grpc": "; is the server running, and is this its gRPC port, not its REST port?",
+            "rest": "; is the server running, and is this its REST port, not its gRPC port?",
+        }[interface.name]
+    )
+
+
+def test_the_other_port(interface: Interface, serving: Serving, locust: Start) -> None:
+    """The right machine, but REST's port for gRPC, or gRPC's for REST."""
+    other = {"grpc": serving.rest.replace("http", "grpc"), "rest": serving.grpc.replace("grpc", "http")}
+    (problem,) = _problems(locust(*interface.arguments("--host", other[interface.name])))
+    assert f"no answer from {other[interface.name].partition('://')[2]} (" in problem
+    assert problem.endswith("port?")
+
+
+TARGETS = {
+    "model": (
+        ["--tfs-model", "dens"],
+        {
+            "grpc": "model 'dens' is not known to the server; TensorFlow Serving does not list the names it serves; "
+            "they are its --model_name or stand in its --model_config_file; choose one with --tfs-model",
+            "rest": "model 'dens' is not known to the server; "
+            "it serves: broken, dense, half_plus_two, multi, types; choose one with --tfs-model",
+        },
+    ),
+    "version": (
+        ["--tfs-version", "7"],
+        "model 'dense' has no version 7; it has: 2 (AVAILABLE), 1 (AVAILABLE); choose one with --tfs-version",
+    ),
+    "label": (
+        ["--tfs-version-label", "blue"],
+        "model 'dense' has no version label 'blue' (the server's model config sets them); its versions are: "
+        "2 (AVAILABLE), 1 (AVAILABLE); choose with --tfs-version-label or --tfs-version",
+    ),
+    "signature": (
+        ["--tfs-signature", "nope"],
+        "model 'dense' version 2 has no signature 'nope'; it has: serving_default; choose one with --tfs-signature",
+    ),
+    "signature of several": (
+        ["--tfs-model", "types", "--tfs-signature", "nope"],
+        "model 'types' version 1 has no signature 'nope'; "
+        "it has: bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; choose one with --tfs-signature",
+    ),
+    "unknown rank": (
+        ["--tfs-model", "types", "--tfs-signature", "scalar"],
+        "input 'x' has an unknown rank; give the sizes of one row with --tfs-dim x=N[,N...] (0 for none)",
+    ),
+    "input": (
+        ["--tfs-dim", "y=3"],
+        "--tfs-dim names an input 'y' that the signature does not have; it has: input",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_target(case: str, interface: Interface, locust: Start) -> None:
+    """Model, version, label, signature or input that the server does not have."""
+    more, expected = TARGETS[case]
+    text = expected if isinstance(expected, str) else expected[interface.name]
+    assert _problems(locust(*interface.arguments(*more))) == [f"{interface.user_class}: {text}"]
+
+
+def test_not_available(interface: Interface, locust: Start) -> None:
+    """A version that the server knows and could not load: its state, and the server's own reason."""
+    (problem,) = _problems(locust(*interface.arguments("--tfs-version", "2", model="broken")))
+    assert problem.startswith(
+        f"{interface.user_class}: model 'broken' version 2 is not AVAILABLE; its versions are: 2 (END: "
+    )
+    assert problem.endswith(", 1 (AVAILABLE); wait until one is, or choose another")
+
+
+HOSTS = {
+    "127.0.0.1:8500": "host '127.0.0.1:8500' has no scheme: expected ",
+    "ftp://127.0.0.1": "host 'ftp://127.0.0.1' has the scheme 'ftp': expected ",
+}
+EXPECTED = {
+    "grpc": "grpc:// or grpcs://, such as grpc://127.0.0.1:8500",
+    "rest": "http:// or https://, such as http://127.0.0.1:8501",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_scheme(host: str, interface: Interface, locust: Start) -> None:
+    """A host without a scheme, or with one of another protocol."""
+    expected = f"{HOSTS[host]}{EXPECTED[interface.name]}; give it with --host or as the class's `host`"
+    assert _problems(locust(*interface.arguments("--host", host))) == [f"{interface.user_class}: {expected}"]
+
+
+def test_scheme_of_the_other_class(interface: Interface, serving: Serving, locust: Start) -> None:
+    """A gRPC host for a REST user, or the other way round."""
+    other = {"grpc": serving.rest, "rest": serving.grpc}[interface.name]
+    (problem,) = _problems(locust(*interface.arguments("--host", other)))
+    assert f"host {other!r} has the scheme '{other.partition('://')[0]}': expected {EXPECTED[interface.name]}" in problem
+
+
+def test_no_host(interface: Interface, locust: Start) -> None:
+    """Neither --host nor a class's own."""
+    run = locust("-f", interface.locustfile, "--headless")
+    expected = f"no host is given: expected {EXPECTED[interface.name]}; give it with --host or as the class's `host`"
+    assert _problems(run) == [f"{interface.user_class}: {expected}"]
+
+
+def test_everything_at_once(interface: Interface, locust: Start) -> None:
+    """Options that cannot be read are listed together, with the host that cannot be used, each by its name."""
+    wrong = {
+        "rows": ("0", "expected a whole number of at least 1"),
+        "timeout": ("soon", "expected a time above zero, as 10, 10s or 500ms"),
+        "payloads": ("-1", "expected a whole number of at least 1"),
+        "seed": ("x", "expected a whole number of at least 0"),
+        "dim": ("x=a", "expected NAME=N or NAME=N,N with the name of an input"),
+        "header": ("nocolon", "expected 'NAME: VALUE' in plain ASCII"),
+        "tls-ca": ("/nowhere/ca.pem", "cannot be read: No such file or directory"),
+    }
+    given = [f"--tfs-{name}={text}" for name, (text, _) in wrong.items()]
+    run = locust(*interface.arguments(*given, "--host", "127.0.0.1:1", "--tfs-version=1", "--tfs-version-label=stable"))
+    assert _problems(run) == [
+        *(f"--tfs-{name} {text!r}: {why}" for name, (text, why) in wrong.items()),
+        "--tfs-version and --tfs-version-label exclude each other: give one of them",
+        f"{interface.user_class}: host '127.0.0.1:1' has no scheme: expected {EXPECTED[interface.name]}; "
+        "give it with --host or as the class's `host`",
+    ]
+
+
+def test_options_and_target_at_once(interface: Interface, locust: Start) -> None:
+    """An option that cannot be read does not hide a model that does not exist."""
+    problems = _problems(locust(*interface.arguments("--tfs-rows", "0", model="dens")))
+    assert problems[0] == "--tfs-rows '0': expected a whole number of at least 1"
+    assert problems[1].startswith(f"{interface.user_class}: model 'dens' is not known to the server; ")
+    assert len(problems) == 2
+
+
+def test_certificates(interface: Interface, locust: Start) -> None:
+    """A file that is no certificate; a certificate without its key."""
+    problems = _problems(locust(*interface.arguments("--tfs-tls-ca", interface.locustfile)))
+    assert len(problems) == 1
+    assert problems[0].startswith("--tfs-tls-ca, --tfs-tls-cert, --tfs-tls-key: not usable as PEM files: ")
+    (problem,) = _problems(locust(*interface.arguments("--tfs-tls-cert", interface.locustfile)))
+    assert problem == "--tfs-tls-cert and --tfs-tls-key belong together: give both or neither"
+
+
+def test_processes_go_away(interface: Interface, locust: Start) -> None:
+    """With ``--processes`` the problems are said once, and the forked workers end too."""
+    run = locust(*interface.arguments("--tfs-rows", "x", "--processes", "2"))
+    assert _problems(run) == ["--tfs-rows 'x': expected a whole number of at least 1"]
+    run.assert_nothing_left()
+
+
+def test_workers_go_away(interface: Interface, locust: Start) -> None:
+    """With a master of its own, too; the workers were told by it and did nothing wrong."""
+    port = str(free_port())
+    at = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "2"]
+    master = locust(*interface.arguments("--tfs-signature", "nope", *at))
+    worker = ["-f", interface.locustfile, "--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    workers = [locust(*worker) for _ in range(2)]
+    (problem,) = _problems(master)
+    assert "has no signature 'nope'" in problem
+    assert [worker.wait(10) for worker in workers] == [0, 0]
+
+
+def test_bad_option_with_a_web_page(interface: Interface, locust: Start) -> None:
+    """What the page could not mend by itself ends Locust at once; a missing host can still be filled in there."""
+    run = locust("-f", interface.locustfile, "--web-port", str(free_port()), TFS_TIMEOUT="0")
+    assert _problems(run) == ["--tfs-timeout '0': expected a time above zero, as 10, 10s or 500ms"]
+
+
+def test_worker_that_sees_another_network(interface: Interface, locust: Start, tmp_path: Path) -> None:
+    """A server that a worker alone cannot reach ends the run with 2, and names the worker."""
+    base = f"{interface.name.capitalize()}PredictUser"
+    locustfile = tmp_path / "own_host.py"
+    locustfile.write_text(
+        f"import os\nfrom tfs_locust import {base}\n\n\nclass Own({base}):\n    host = os.environ['SEEN_AS']\n"
+    )
+    port, nowhere = str(free_port()), f"127.0.0.1:{free_port()}"
+    run = ["-f", str(locustfile), "--tfs-model", "dense", "--headless", "-u", "4", "-r", "4", "-t", "30s"]
+    at = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "2"]
+    master = locust(*run, *at, SEEN_AS=interface.host)
+    worker = ["-f", str(locustfile), "--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    seeing = locust(*worker, SEEN_AS=interface.host)
+    blind = locust(*worker, SEEN_AS=f"{interface.host.partition('://')[0]}://{nowhere}")
+    assert master.wait(20) == 2, master.output
+    (said,) = [line for line in master.output.splitlines() if "cannot start: " in line]
+    assert f"Own: no answer from {nowhere} (unreachable: " in said
+    name = said.rpartition("(said by worker ")[2].rstrip(")")
+    assert name in master.output.partition("cannot start")[0]  # as it was named when it became ready
+    for each in (master, seeing, blind):
+        each.wait(10)
+        each.assert_nothing_left()
