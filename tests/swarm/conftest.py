@@ -18,6 +18,7 @@ from tests.swarm.processes import ROOT, Locust, LocustWeb, Started, wait_until
 __all__ = ["made_models"]  # a fixture of the embedded server's tests
 
 SLOW_MS = 200
+SLOWER_MS = 1500
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,14 @@ class Interface:
 
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory, made_models: Path) -> Iterator[Serving]:
-    """The recorded models, ``types``, ``slow`` (each run takes SLOW_MS) and ``broken``, whose version 2 cannot load."""
+    """The recorded models, ``types``, ``slow`` and ``slower``, and ``broken``, whose version 2 cannot load."""
     folder, models = tmp_path_factory.mktemp("serving"), TRANSCRIPTS / "models"
     shutil.copytree(models / "half_plus_two", folder / "broken")
     paths = {
         "half_plus_two": models / "half_plus_two",
         "multi": models / "multi",
         "slow": models / "half_plus_two",
+        "slower": models / "half_plus_two",
         "types": made_models / "types",
         "broken": folder / "broken",
     }
@@ -93,7 +95,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, made_models: Path) -> Iter
         "max_num_load_retries": 0,
         "grpc_max_threads": 512,
         "rest_api_num_threads": 256,
-        "simulate_delay_ms": f"slow={SLOW_MS}",
+        "simulate_delay_ms": f"slow={SLOW_MS},slower={SLOWER_MS}",
     }
     with running_server(folder, flags) as running:
         (folder / "broken" / "2").mkdir()

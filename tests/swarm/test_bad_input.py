@@ -70,7 +70,8 @@ TARGETS = {
     "signature of several": (
         ["--tfs-model", "types", "--tfs-signature", "nope"],
         "model 'types' version 1 has no signature 'nope'; "
-        "it has: bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; choose one with --tfs-signature",
+        "it has: bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; "
+        "choose one with --tfs-signature",
     ),
     "unknown rank": (
         ["--tfs-model", "types", "--tfs-signature", "scalar"],
@@ -121,7 +122,9 @@ def test_scheme_of_the_other_class(interface: Interface, serving: Serving, locus
     """A gRPC host for a REST user, or the other way round."""
     other = {"grpc": serving.rest, "rest": serving.grpc}[interface.name]
     (problem,) = _problems(locust(*interface.arguments("--host", other)))
-    assert f"host {other!r} has the scheme '{other.partition('://')[0]}': expected {EXPECTED[interface.name]}" in problem
+    assert (
+        f"host {other!r} has the scheme '{other.partition('://')[0]}': expected {EXPECTED[interface.name]}" in problem
+    )
 
 
 def test_no_host(interface: Interface, locust: Start) -> None:

@@ -45,7 +45,9 @@ class Recorder:
         """All users have stopped: the last report."""
         self._vitals.stop()
         self._ended = True
-        self._environment.stop_timeout = self._stop_timeout
+        # a worker would otherwise wait as long again before it is ready for another run
+        on_worker = isinstance(self._environment.runner, WorkerRunner)
+        self._environment.stop_timeout = 0.0 if on_worker else self._stop_timeout
         return self.report(final=True)
 
     def report(self, *, final: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from locust import User
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_WAITING
 
 from tfs_locust.measure.sample import Outcome, Sample
 from tfs_locust.swarm import ending, measurement, wiring  # noqa: F401 - ending only listens
@@ -100,7 +101,17 @@ class PredictUser(User):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        self._killed = False
         self._scenario: Scenario | None = wiring.scenario_of(environment, type(self))
+
+    def stop(self, force: bool = False) -> bool:
+        """Locust's, but a user that is killed while it waits sends nothing more.
+
+        Locust kills users that wait between tasks, and gevent does so a turn of its loop later: a user whose wait is
+        over in that turn would send a request and be killed with it in flight.
+        """
+        self._killed = not force and self._state in {None, LOCUST_STATE_WAITING}
+        return bool(super().stop(force))
 
     def predict(self, inputs: Inputs | bytes | None = None, *, due_ns: int | None = None) -> Prediction:
         """Send one request, report it to Locust, and say how it ended.
@@ -113,7 +124,7 @@ class PredictUser(User):
         request does not raise. Raises codec.CodecError for inputs that do not fit the signature.
         """
         scenario = self._scenario
-        if scenario is None:  # it could not be prepared, which has been reported
+        if scenario is None or self._killed:  # not prepared, which has been reported; or about to end
             raise StopUser
         request, rows, request_bytes = next(scenario.pool) if inputs is None else scenario.prepare(inputs)
         tally = measurement.tally_of(self.environment)

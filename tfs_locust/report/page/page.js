@@ -1,122 +1,137 @@
-// Draws the plots from the JSON in the page. Colours come from the style sheet, so light and dark need no second list.
+// Draws the plots from the JSON in the page. Colours and heights come from the style sheet, so light and dark, wide and
+// narrow need no second list.
 "use strict";
-(() => {
+(async () => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const style = getComputedStyle(document.documentElement);
   const color = name => style.getPropertyValue("--" + name).trim();
-  const number = value => value == null ? "–" : Number(value.toPrecision(4)).toLocaleString("en-US", {maximumFractionDigits: 6});
-  const ms = value => value == null ? "–" : number(value) + " ms";
-  const percentile = nines => Number((100 * (1 - Math.pow(10, -nines))).toFixed(Math.max(0, Math.ceil(nines) - 1))) + " %";
-  const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
-  let plots = [];
+  const dark = matchMedia("(prefers-color-scheme: dark)"), narrow = matchMedia("(max-width: 720px)");
 
-  const line = (label, name, value, more = {}) =>
-    ({label, stroke: color(name), width: 1.75, points: {show: false}, value: (_, v) => value(v), ...more});
+  const number = value => Number(value.toPrecision(4)).toLocaleString("en-US", {maximumFractionDigits: 6});
+  const duration = ms => ms < 1 ? number(ms * 1000) + " us" : ms < 1000 ? number(ms) + " ms" : number(ms / 1000) + " s";
+  const percentile = nines => Number((100 * (1 - Math.pow(10, -nines))).toFixed(Math.max(0, Math.ceil(nines) - 1)));
 
-  const axis = more => ({
-    stroke: color("muted"), font: FONT, grid: {stroke: color("line"), width: 1},
-    ticks: {show: false}, ...more,
+  // a line; with dots if a value has no neighbours, of which there is no line
+  const line = (name, hue, x, y, show, more = {}) => ({
+    name, x, y, text: y.map((value, at) => value == null ? "" : show(value, at)), hoverinfo: "text+name",
+    mode: y.some((value, at) => value != null && y[at - 1] == null && y[at + 1] == null) ? "lines+markers" : "lines",
+    marker: {size: 4}, line: {color: color(hue), width: 1.75, ...more},
   });
-  const left = values => axis({size: 58, gap: 6, values: (_, splits) => splits.map(v => v == null ? "" : values(v))});
+  // a little more at both ends, so that no line lies on the edge
+  const padded = (from, to) => [from - 0.01 * (to - from), to + 0.01 * (to - from)];
 
-  // from the first to the last decade that is used, at least one
-  const decades = (_, low, high) => {
-    if (low == null || !(high > 0)) return [0.1, 10];
-    const least = Math.max(low, 1e-3);
-    const from = Math.pow(10, Math.floor(Math.log10(least) * 3) / 3), to = Math.pow(10, Math.ceil(Math.log10(high * 1.02) * 3) / 3);
-    return [from, Math.max(to, from * 4)];
+  const fromZero = values => {
+    const high = Math.max(...values);
+    return {range: high > 0 ? [-0.02 * high, 1.08 * high] : [-0.02, 1], nticks: high > 0 ? 6 : 2, tickformat: ",~r"};
   };
-  // 1, 2, 5, 10... of the decades shown; only powers of ten if these are many
-  const logSplits = (u, at, low, high) => {
-    const splits = [], steps = high / low > 1e4 ? [1] : [1, 2, 5];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-      for (const step of steps) {
-        const value = Number((step * Math.pow(10, power)).toPrecision(1));
-        if (value >= low && value <= high) splits.push(value);
-      }
-    return splits;
+  // durations on a log scale, from a third of a decade to another; 1, 2, 5, 10... or, of many decades, powers of ten
+  const decades = values => {
+    const known = values.filter(value => value > 0);
+    if (!known.length) return {};
+    const from = Math.floor(Math.log10(Math.min(...known) * 0.98) * 3) / 3;
+    const to = Math.max(Math.ceil(Math.log10(Math.max(...known) * 1.02) * 3) / 3, from + 0.6);
+    const ticks = [];
+    for (let power = Math.floor(from); power <= to; power++)
+      for (const step of to - from > 3 ? [1] : [1, 2, 5]) ticks.push(Number(`${step}e${power}`));
+    return {type: "log", range: [from, to], tickvals: ticks, ticktext: ticks.map(duration)};
   };
-  const logMs = {distr: 3, log: 10, range: decades};
-  const leftMs = {...left(v => v < 1000 ? number(v) + " ms" : number(v / 1000) + " s"), splits: logSplits, filter: (_, splits) => splits};
-  const fromZero = {range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1]};
 
-  // the bounds of the objectives, over the lines: where the curve crosses the dashes is where the objective breaks
-  const bounds = {hooks: {draw: u => {
-    const ctx = u.ctx, ratio = devicePixelRatio;
-    ctx.save();
-    ctx.font = `${12 * ratio}px system-ui, 'DejaVu Sans', sans-serif`;
-    for (const [index, bound] of data.percentiles.bounds.entries()) {
-      if (bound.nines > u.scales.x.max || bound.ms < u.scales.y.min || bound.ms > u.scales.y.max) continue;
-      const x = u.valToPos(bound.nines, "x", true), y = u.valToPos(bound.ms, "y", true);
-      ctx.strokeStyle = ctx.fillStyle = color("red");
-      ctx.lineWidth = 1.5 * ratio;
-      ctx.setLineDash([5 * ratio, 4 * ratio]);
-      ctx.beginPath(); ctx.moveTo(u.bbox.left, y); ctx.lineTo(x, y); ctx.lineTo(x, u.bbox.top + u.bbox.height); ctx.stroke();
-      ctx.setLineDash([]);
-      // at the foot, where the curve is far above; on the side that has room
-      const roomy = x + ctx.measureText(bound.label).width + 12 * ratio < u.bbox.left + u.bbox.width;
-      ctx.textAlign = roomy ? "left" : "right";
-      ctx.fillText(bound.label, x + (roomy ? 6 : -6) * ratio, u.bbox.top + u.bbox.height - (8 + 15 * index) * ratio);
-    }
-    ctx.restore();
-  }}};
-
-  // warm-up and drain, beneath the lines
-  const phases = {hooks: {drawClear: u => {
-    u.ctx.fillStyle = color("shade");
-    for (const [from, to] of [[-Infinity, data.timeline.warmup_s], [data.timeline.load_end_s, Infinity]]) {
-      const low = Math.max(from, u.scales.x.min), high = Math.min(to, u.scales.x.max);
-      if (high <= low) continue;
-      const x = u.valToPos(low, "x", true);
-      u.ctx.fillRect(x, u.bbox.top, u.valToPos(high, "x", true) - x, u.bbox.height);
-    }
-  }}};
-
-  const draw = (id, height, columns, options) => {
+  const draw = (id, lines, {xaxis, yaxis, ...layout}) => {
     const holder = document.getElementById(id);
-    if (!columns[0].length || !columns[1].length) {
+    if (!lines[0].y.some(value => value != null)) {
       holder.innerHTML = '<p class="muted">Nothing was measured.</p>';
-      return;
+      return holder;
     }
-    const plot = new uPlot({width: holder.clientWidth, height, legend: {live: true}, ...options}, columns, holder);
-    plots.push([plot, holder, height]);
+    const axis = {color: color("muted"), gridcolor: color("line"), zeroline: false, ticklabelstandoff: 5};
+    const font = {family: style.getPropertyValue("--font"), size: 12, color: color("ink")};
+    Plotly.react(holder, lines, {
+      font, paper_bgcolor: color("panel"), plot_bgcolor: color("panel"),
+      margin: {l: 58, r: 18, t: 8, b: 28},
+      xaxis: {...axis, spikecolor: color("muted"), spikethickness: 1, spikedash: "dot", spikemode: "across", ...xaxis},
+      yaxis: {...axis, fixedrange: true, automargin: true, ...yaxis},
+      showlegend: lines.length > 1,
+      legend: {orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", bgcolor: "transparent"},
+      hoverlabel: {bgcolor: color("panel"), bordercolor: color("muted"), font},
+      // a finger scrolls the page; a mouse selects the stretch to look at, and a double click goes back
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+      ...layout,
+    }, {displayModeBar: false, displaylogo: false, responsive: true, showTips: false});
+    return holder;
   };
 
-  const overTime = (id, series, columns, scale, leftAxis) => draw(id, 190, [data.timeline.second, ...columns], {
-    scales: {x: {time: false}, y: scale},
-    axes: [axis({size: 26, space: 60, values: (_, splits) => splits.map(v => number(v) + " s")}), leftAxis],
-    series: [{label: "at", value: (_, v) => v == null ? "–" : number(v) + " s"}, ...series],
-    cursor: {sync: {key: "time"}, y: false},
-    plugins: [phases],
-  });
-
-  const drawAll = () => {
-    for (const [plot] of plots) plot.destroy();
-    plots = [];
-    document.querySelectorAll(".plot").forEach(holder => { holder.innerHTML = ""; });
-    const p = data.percentiles, t = data.timeline;
-    const narrow = innerWidth < 720;
-    draw("percentiles", narrow ? 260 : 340, [p.nines, p.response_ms, p.service_ms], {
-      scales: {x: {time: false, range: [0, Math.max(1, p.nines[p.nines.length - 1])]},
-               y: {...logMs, range: (u, low, high) => decades(u, low, Math.max(high, ...p.bounds.map(b => b.ms)))}},
-      axes: [axis({size: 30, splits: u => [0, ...(narrow ? [] : [Math.log10(2)]), ...Array.from({length: Math.floor(u.scales.x.max)}, (_, i) => i + 1)],
-                   values: (_, splits) => splits.map(v => narrow ? percentile(v).replace(" %", "") : percentile(v))}), leftMs],
-      series: [{label: "percentile", value: (_, v) => v == null ? "–" : percentile(v)},
-               line("response time", "blue", ms), line("service time", "orange", ms, {dash: [6, 3]})],
-      cursor: {y: false},
-      plugins: [bounds],
+  const drawPercentiles = () => {
+    const {nines, response_ms, service_ms, ...p} = data.percentiles;
+    const end = Math.max(1, nines[nines.length - 1]);
+    const bounds = p.bounds.filter(bound => bound.nines <= end);
+    const at = (value, index) => `${duration(value)} at ${percentile(nines[index])} %`;
+    const ticks = [...(narrow.matches ? [0] : [0, Math.log10(2)]), ...Array.from({length: Math.floor(end)}, (_, i) => i + 1)];
+    const yaxis = decades([...response_ms, ...service_ms, ...bounds.map(bound => bound.ms)]);
+    draw("percentiles", [
+      line("response time", "blue", nines, response_ms, at),
+      line("service time", "orange", nines, service_ms, at, {dash: "6px 3px"}),
+      // the objectives' bounds: a curve that crosses the dashes breaks the objective
+      ...bounds.map(bound => ({
+        x: [0, bound.nines, bound.nines], y: [bound.ms, bound.ms, Math.pow(10, yaxis.range[0])], mode: "lines",
+        line: {color: color("red"), width: 1.5, dash: "5px 4px"}, hoverinfo: "skip", showlegend: false,
+      })),
+    ], {
+      hovermode: "x",
+      xaxis: {range: padded(0, end), fixedrange: true, showspikes: true, tickvals: ticks,
+              ticktext: ticks.map(nine => percentile(nine) + (narrow.matches ? "" : " %"))},
+      yaxis,
+      // their names at the foot, far below the curves, on the side that has room
+      annotations: bounds.map((bound, index) => ({
+        text: bound.label.replace(/&/g, "&amp;").replace(/</g, "&lt;"), showarrow: false,
+        font: {color: color("red")}, bgcolor: color("panel"), borderpad: 1,
+        x: bound.nines, ...(bound.nines < end * 0.45 ? {xanchor: "left", xshift: 4} : {xanchor: "right", xshift: -4}),
+        yref: "paper", y: 0, yanchor: "bottom", yshift: 15 * index,
+      })),
     });
-    overTime("throughput", [line("ok/s", "blue", number)], [t.ok], fromZero, left(number));
-    overTime("latency", [line("p50", "blue", ms), line("p99", "orange", ms), line("max", "muted", ms, {width: 1, dash: [4, 3]})],
-             [t.p50_ms, t.p99_ms, t.max_ms], logMs, leftMs);
-    overTime("failures", [line("failures/s", "red", number)], [t.failures], fromZero, left(number));
-    overTime("users", [line("users", "green", number)], [t.users], fromZero, left(number));
   };
 
+  const drawTimeline = () => {
+    const t = data.timeline, first = t.second[0], last = Math.max(t.second[t.second.length - 1], first + 1);
+    const shaded = (from, to) => ({
+      type: "rect", layer: "below", x0: Math.max(from, first), x1: Math.min(to, last), yref: "paper", y0: 0, y1: 1,
+      fillcolor: color("shade"), line: {width: 0},
+    });
+    const phases = [shaded(first, t.warmup_s), shaded(t.load_end_s, last)].filter(phase => phase.x0 < phase.x1);
+    const overTime = (id, lines, yaxis) => draw(id, lines, {
+      hovermode: "x unified", shapes: phases, yaxis,
+      xaxis: {range: padded(first, last), ticksuffix: " s", nticks: 7, tickformat: ",~r", hoverformat: ",~r"},
+    });
+    const over = (name, hue, values, show, more) =>
+      ({...line(name, hue, t.second, values, show, more), hoverinfo: "x+text+name"});
+    const holders = [
+      overTime("throughput", [over("ok/s", "blue", t.ok, number)], fromZero(t.ok)),
+      overTime("latency", [
+        over("p50", "blue", t.p50_ms, duration),
+        over("p99", "orange", t.p99_ms, duration),
+        over("max", "muted", t.max_ms, duration, {width: 1, dash: "4px 3px"}),
+      ], decades([...t.p50_ms, ...t.max_ms])),
+      overTime("failures", [over("failures/s", "red", t.failures, number)], fromZero(t.failures)),
+      overTime("users", [over("users", "green", t.users, number)], fromZero(t.users)),
+    ].filter(holder => holder.on);
+    // what is pointed at in one is shown in all: the same second
+    for (const holder of holders) {
+      const others = holders.filter(other => other !== holder);
+      holder.removeAllListeners("plotly_hover").on("plotly_hover", event =>
+        others.forEach(other => Plotly.Fx.hover(other, {xval: event.points[0].x}, "xy", true)));
+      holder.removeAllListeners("plotly_unhover").on("plotly_unhover", () => others.forEach(other => Plotly.Fx.unhover(other)));
+    }
+  };
+
+  if (!window.DecompressionStream) {
+    document.querySelectorAll(".plot").forEach(holder => { holder.textContent = "Drawn by browsers of 2023 and newer."; });
+    return;
+  }
+  // the library is in the page as base64 of gzip
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), char => char.charCodeAt(0));
+  const script = document.createElement("script");
+  script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  document.head.append(script);
+
+  const drawAll = () => { drawPercentiles(); drawTimeline(); };
+  for (const query of [dark, narrow]) query.addEventListener("change", drawAll);
   drawAll();
-  new ResizeObserver(() => {
-    for (const [plot, holder, height] of plots)
-      if (plot.width !== holder.clientWidth) plot.setSize({width: holder.clientWidth, height});
-  }).observe(document.querySelector("main"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();

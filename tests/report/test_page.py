@@ -1,0 +1,98 @@
+"""The page in a browser, opened from a file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.report.runs import run
+from tfs_locust.judge.verdict import judge
+from tfs_locust.measure.aggregate import Aggregate
+from tfs_locust.report.html import page
+from tfs_locust.report.report import Result, build
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium with its chromedriver")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """A browser that logs what it asks for and what goes wrong."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def show(browser: webdriver.Chrome, path: Path, result: Result, *, width: int = 1400, scheme: str = "light") -> None:
+    """Open the page of a result, and wait until every plot is drawn or says why not."""
+    path.write_text(page(result), encoding="utf-8")
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
+    browser.get(path.as_uri())
+    drawn = "return [...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg, p'))"
+    WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: ask(browser, drawn))
+
+
+def ask(browser: webdriver.Chrome, script: str) -> Any:
+    return browser.execute_script(script)
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_plots_are_drawn(browser: webdriver.Chrome, tmp_path: Path, width: int, scheme: str) -> None:
+    """All five have their lines in the colours of the scheme, none is wider than the screen, nothing else is loaded."""
+    show(browser, tmp_path / "report.html", run(), width=width, scheme=scheme)
+    lines = {
+        plot: ask(browser, f"return document.querySelectorAll('#{plot} .scatterlayer .js-line').length")
+        for plot in ("percentiles", "throughput", "latency", "failures", "users")
+    }
+    # two curves and two bounds; p50, p99 and max
+    assert lines == {"percentiles": 4, "throughput": 1, "latency": 3, "failures": 1, "users": 1}
+    assert ask(browser, "return document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    background = ask(browser, "return document.getElementById('latency')._fullLayout.paper_bgcolor")
+    assert background == {"light": "#ffffff", "dark": "#1a1e22"}[scheme]
+    assert ask(browser, "return performance.getEntriesByType('resource').filter(one => !/^data:/.test(one.name))") == []
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_a_page_of_nothing_draws_nothing(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Each plot says so, without an error."""
+    view = Aggregate().view()
+    show(browser, tmp_path / "report.html", build(view, judge(view, ()), {}))
+    said = ask(browser, "return [...document.querySelectorAll('.plot')].map(plot => plot.textContent)")
+    assert said == ["Nothing was measured."] * 5
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_what_is_pointed_at_is_shown_in_all(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The second under the pointer is read in the four plots over time."""
+    show(browser, tmp_path / "report.html", run())
+    middle = "const box = document.getElementById('latency').getBoundingClientRect();"
+    x, y = ask(
+        browser,
+        f"document.getElementById('latency').scrollIntoView({{block: 'center'}}); {middle}"
+        "return [box.left + box.width / 2, box.top + box.height / 2]",
+    )
+    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
+    read = (
+        "return [...document.querySelectorAll('.plots .hoverlayer .legendtitletext')].map(title => title.textContent)"
+    )
+    titles = WebDriverWait(browser, 10, poll_frequency=0.05).until(
+        lambda _: len(found := ask(browser, read)) == 4 and found
+    )
+    assert len(set(titles)) == 1
