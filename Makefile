@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 JOBS   ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format lock clean
+.PHONY: help install demo test test-long bench check format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,9 @@ test: $(READY) ## run the tests
 
 test-long: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
+
+bench: $(READY) ## measure what measuring costs
+	$(BIN)/python bench/recording.py
 
 check: $(READY) ## format, lint and types
 	$(BIN)/ruff format --check .
