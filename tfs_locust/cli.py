@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -27,7 +28,7 @@ To load a server, use Locust's own command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 for success, 2 for wrong usage."""
+    """Run one command. Returns its exit code: 0 for success, 2 for wrong usage, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="tfs-locust",
         description="A load generator for TensorFlow Serving, built on Locust.",
@@ -46,3 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments[1:])
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who read our output wants no more of it, as in ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail as well
+        return 1

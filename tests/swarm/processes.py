@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -34,6 +36,21 @@ def free_port() -> int:
     """A TCP port that nothing listens on just now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+def in_processes(count: int) -> list[str]:
+    """Options for a master with forked workers, on a port of their own."""
+    port = str(free_port())
+    return [
+        "--processes",
+        str(count),
+        "--master-bind-host",
+        "127.0.0.1",
+        "--master-bind-port",
+        port,
+        "--master-port",
+        port,
+    ]
 
 
 class Started:
@@ -149,18 +166,42 @@ class LocustWeb(Locust):
         with urllib.request.urlopen(self._url + path, data=urlencode(form or {}).encode(), timeout=30) as answer:
             return json.loads(answer.read())
 
+    def _shown(self) -> Any:
+        _, _, text = self.get("/").partition("templateArgs = ")
+        return json.JSONDecoder().raw_decode(text)[0]
+
+    def extra_options(self) -> dict[str, Any]:
+        """What the page knows of the options that are not Locust's own."""
+        return dict(self._shown()["extra_options"])
+
     def form(self) -> dict[str, object]:
         """What the page's button START sends: each field as the page shows it, with empty text for what is open."""
-        _, _, text = self.get("/").partition("templateArgs = ")
-        shown, _ = json.JSONDecoder().raw_decode(text)
+        shown = self._shown()
         extra = {name: option["default_value"] for name, option in shown["extra_options"].items()}
         fields = {"user_count": 1, "spawn_rate": 1, "host": shown["host"], "run_time": "", "profile": "", **extra}
         return {name: "" if value is None else value for name, value in fields.items()}
 
     def state(self) -> str:
         """``ready``, ``spawning``, ``running``, ``stopped`` ..."""
-        return str(self.json("/stats/requests")["state"])
+        return str(self._shown()["state"])
 
-    def requests(self) -> int:
-        """How many requests the page shows."""
-        return sum(row["num_requests"] for row in self.json("/stats/requests")["stats"] if row["name"] != "Aggregated")
+    def users(self) -> int:
+        """How many users run."""
+        return int(self._shown()["user_count"])
+
+    def workers(self) -> int:
+        """How many workers are there."""
+        return int(self.json("/worker-count")["worker_count"])
+
+    def rows(self) -> dict[str, int]:
+        """Name of each row of statistics, and its requests."""
+        rows = csv.DictReader(io.StringIO(self.get("/stats/requests/csv")))
+        return {row["Name"]: int(row["Request Count"]) for row in rows if row["Name"] != "Aggregated"}
+
+    def failures(self) -> list[str]:
+        """The texts of the failures so far."""
+        return [row["Error"] for row in csv.DictReader(io.StringIO(self.get("/stats/failures/csv")))]
+
+    def exceptions(self) -> list[str]:
+        """The messages on the tab Exceptions."""
+        return [exception["msg"] for exception in self.json("/exceptions")["exceptions"]]

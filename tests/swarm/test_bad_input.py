@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.swarm.conftest import Interface, Serving
-from tests.swarm.processes import Locust, free_port
+from tests.swarm.processes import Locust, free_port, in_processes
 
 Start = Callable[..., Locust]
 
@@ -60,8 +60,10 @@ TARGETS = {
     ),
     "label": (
         ["--tfs-version-label", "blue"],
-        "model 'dense' has no version label 'blue' (the server's model config sets them); its versions are: "
-        "2 (AVAILABLE), 1 (AVAILABLE); choose with --tfs-version-label or --tfs-version",
+        (
+            "model 'dense' has no version label 'blue' (the server's model config sets them); its versions are: "
+            "2 (AVAILABLE), 1 (AVAILABLE); choose with --tfs-version-label or --tfs-version"
+        ),
     ),
     "signature": (
         ["--tfs-signature", "nope"],
@@ -69,9 +71,10 @@ TARGETS = {
     ),
     "signature of several": (
         ["--tfs-model", "types", "--tfs-signature", "nope"],
-        "model 'types' version 1 has no signature 'nope'; "
-        "it has: bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; "
-        "choose one with --tfs-signature",
+        (
+            "model 'types' version 1 has no signature 'nope'; it has: "
+            "bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; choose one with --tfs-signature"
+        ),
     ),
     "unknown rank": (
         ["--tfs-model", "types", "--tfs-signature", "scalar"],
@@ -150,8 +153,10 @@ def test_everything_at_once(interface: Interface, locust: Start) -> None:
     assert _problems(run) == [
         *(f"--tfs-{name} {text!r}: {why}" for name, (text, why) in wrong.items()),
         "--tfs-version and --tfs-version-label exclude each other: give one of them",
-        f"{interface.user_class}: host '127.0.0.1:1' has no scheme: expected {EXPECTED[interface.name]}; "
-        "give it with --host or as the class's `host`",
+        (
+            f"{interface.user_class}: host '127.0.0.1:1' has no scheme: expected {EXPECTED[interface.name]}; "
+            "give it with --host or as the class's `host`"
+        ),
     ]
 
 
@@ -174,7 +179,7 @@ def test_certificates(interface: Interface, locust: Start) -> None:
 
 def test_processes_go_away(interface: Interface, locust: Start) -> None:
     """With ``--processes`` the problems are said once, and the forked workers end too."""
-    run = locust(*interface.arguments("--tfs-rows", "x", "--processes", "2"))
+    run = locust(*interface.arguments("--tfs-rows", "x", *in_processes(2)))
     assert _problems(run) == ["--tfs-rows 'x': expected a whole number of at least 1"]
     run.assert_nothing_left()
 

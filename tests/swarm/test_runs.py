@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.swarm.conftest import Interface, Serving
-from tests.swarm.processes import ROOT, Locust, free_port
+from tests.swarm.processes import ROOT, Locust, free_port, in_processes
 
 Start = Callable[..., Locust]
 WATCHING = str(ROOT / "tests" / "swarm" / "watching.py")
@@ -48,7 +48,7 @@ def test_one_process(interface: Interface, serving: Serving, locust: Start) -> N
 def test_processes(interface: Interface, serving: Serving, locust: Start) -> None:
     """``--processes 2``: forked workers send, nothing is lost in between, all of them end."""
     before = serving.predictions("dense", interface.name)
-    run = locust(*interface.arguments("--processes", "2", "--stop-timeout", "5"))
+    run = locust(*interface.arguments(*in_processes(2), "--stop-timeout", "5"))
     assert run.wait() == 0, run.output
     row = run.only_row()
     assert (row["name"], row["method"], row["num_failures"]) == ("predict dense", interface.name, 0)

@@ -162,7 +162,7 @@ def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> 
         broken = judgement.surely_broken()
         if broken:
             _logger.error("ending the run: surely broken: %s", "; ".join(broken))
-            if starts_by_itself(environment):
+            if getattr(environment.parsed_options, "headless", False):
                 runner.quit()
             else:
                 runner.stop()

@@ -28,7 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "TensorFlow Serving",
         "What is asked of the model server. Class attributes of a user go before these. "
-        "--tfs-dim and --tfs-header may be given several times.",
+        "--tfs-slo, --tfs-limit, --tfs-dim and --tfs-header may be given several times.",
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
@@ -64,7 +64,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add(
         "slo",
-        "Objectives of the verdict, as p99<100ms | grpc: error_rate<0.1%%; default for the three that are usual",
+        "Objectives of the verdict, as p99<100ms | error_rate<0.1%%; or: default",
         action=_Several,
         metavar="OBJECTIVE",
     )
@@ -75,8 +75,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
     add(
         "limit",
-        "Beyond these the generator was the limit and the run is INVALID. "
-        "Default: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%%; none for a value allows it",
+        "INVALID beyond: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%%",
         action=_Several,
         metavar="NAME=VALUE",
     )

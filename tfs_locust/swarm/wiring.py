@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, LocalRunner, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.swarm.measurement import objectives_of, predict_users, starts_by_itself
@@ -48,6 +48,8 @@ class _Run:
     scenarios: dict[type[User], Scenario] = field(default_factory=dict)
     transports: dict[Endpoint, Transport[Any]] = field(default_factory=dict)
     refused: bool = False
+    starter: Any = None
+    """On a master: the greenlet in which the run's ``start`` is under way."""
 
     def close(self) -> None:
         for transport in self.transports.values():
@@ -108,9 +110,14 @@ def _dismiss_workers(runner: MasterRunner) -> None:
 
 
 def _open_on_test_start(environment: Environment, **_: Any) -> None:
+    run = _run_of(environment)
     if isinstance(environment.runner, MasterRunner):
+        run.starter = gevent.getcurrent()
         return
-    _run_of(environment).close()
+    run.close()
+    if isinstance(environment.runner, WorkerRunner):
+        # a worker still counts as stopped here, and would pass over a stop that comes before its users (Locust 2.47)
+        environment.runner.update_state(STATE_INIT)
     _open_all(environment, predict_users(environment))
 
 
@@ -214,11 +221,19 @@ def _end_refused_run(environment: Environment, who: str, problems: list[str]) ->
             runner.log_exception(who, problem, "the run was not started: " + problem)
     if runner is None:
         return
-    if starts_by_itself(environment):
+    if getattr(_options(environment), "headless", False):
         environment.process_exit_code = EXIT_USAGE
         gevent.spawn(runner.quit)
-    elif isinstance(runner, LocalRunner | MasterRunner):
-        gevent.spawn(runner.stop)
+    elif isinstance(runner, LocalRunner | MasterRunner):  # the web page stays, and can start a better run
+        gevent.spawn(_stop, environment, runner)
+
+
+def _stop(environment: Environment, runner: LocalRunner | MasterRunner) -> None:
+    starter = _run_of(environment).starter
+    if isinstance(runner, MasterRunner) and not runner.spawning_completed and isinstance(starter, gevent.Greenlet):
+        # a start that is left to itself would go on and call the stopped run a running one (Locust 2.47)
+        starter.kill()
+    runner.stop()
 
 
 events.init_command_line_parser.add_listener(_declare_options)
