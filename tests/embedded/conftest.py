@@ -35,7 +35,8 @@ class RunningServer:
 
 
 @contextmanager
-def _running_server(folder: Path, flags: Mapping[str, object]) -> Iterator[RunningServer]:
+def running_server(folder: Path, flags: Mapping[str, object]) -> Iterator[RunningServer]:
+    """Start a server with ``flags`` and wait until it is ready; it is killed in the end."""
     ready, output = folder / "ready.json", folder / "output.txt"
     settings = {"port": 0, "rest_api_port": 0, "ready_file": ready, **flags}
     command = [sys.executable, "-m", "tfs_locust.embedded.server", *(f"--{k}={v}" for k, v in settings.items())]
@@ -61,7 +62,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
     with ExitStack() as servers:
 
         def start(**flags: object) -> RunningServer:
-            return servers.enter_context(_running_server(tmp_path_factory.mktemp("server"), flags))
+            return servers.enter_context(running_server(tmp_path_factory.mktemp("server"), flags))
 
         yield start
 
@@ -99,5 +100,5 @@ def transcript_server(
         "allow_version_labels_for_unavailable_models": "true",
         "grpc_max_threads": 128,
     }
-    with _running_server(tmp_path_factory.mktemp("transcript_server"), flags) as server:
+    with running_server(tmp_path_factory.mktemp("transcript_server"), flags) as server:
         yield server
