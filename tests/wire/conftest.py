@@ -97,34 +97,27 @@ def _models_config(folder: Path, models: Path) -> Path:
     return file
 
 
-def _start(tmp_path_factory: pytest.TempPathFactory, models: Path, **flags: object) -> Iterator[RunningServer]:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, wire_models: Path) -> Iterator[RunningServer]:
+    """The embedded server with the models of make_models.py; shared, so leave it idle.
+
+    It has 63 threads for gRPC and one for batches; what comes through REST may execute for half a second, and two of
+    the models take 1.5.
+    """
     folder = tmp_path_factory.mktemp("wire_server")
-    monitoring = folder / "monitoring.config"
+    monitoring, batching = folder / "monitoring.config", folder / "batching.config"
     monitoring.write_text("prometheus_config { enable: true }")
-    common = {
-        "model_config_file": _models_config(folder, models),
-        "monitoring_config_file": monitoring,
+    batching.write_text("num_batch_threads { value: 1 }")
+    flags = {
+        "model_config_file": _models_config(folder, wire_models),
         "allow_version_labels_for_unavailable_models": True,
+        "monitoring_config_file": monitoring,
         "enable_batching": True,
         "enable_per_model_batching_parameters": True,
+        "batching_parameters_file": batching,
+        "grpc_max_threads": 64,  # one of them never works
+        "rest_api_timeout_in_ms": 500,
+        "simulate_delay_ms": "slow=1500,queue=1500",
     }
-    with running_server(folder, {**common, **flags}) as server:
+    with running_server(folder, flags) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def ample_server(tmp_path_factory: pytest.TempPathFactory, wire_models: Path) -> Iterator[RunningServer]:
-    """A server that refuses no load; shared."""
-    yield from _start(tmp_path_factory, wire_models, grpc_max_threads=128)
-
-
-@pytest.fixture(scope="session")
-def tight_server(tmp_path_factory: pytest.TempPathFactory, wire_models: Path) -> Iterator[RunningServer]:
-    """A server with three threads for gRPC, 0.3 s for REST, and models that take a second; shared, so leave it idle."""
-    yield from _start(
-        tmp_path_factory,
-        wire_models,
-        grpc_max_threads=4,  # one of them never works
-        rest_api_timeout_in_ms=300,
-        simulate_delay_ms="slow=1000,queue=1000",
-    )

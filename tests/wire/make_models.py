@@ -22,7 +22,6 @@ _DTYPES = (*_NUMBERS, "uint8", "uint16", "uint32", "uint64", "bool", "string")
 _SMALLEST_QUEUE = """
 max_batch_size { value: 2 }
 max_enqueued_batches { value: 1 }
-num_batch_threads { value: 1 }
 """
 
 
