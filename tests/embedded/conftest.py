@@ -36,6 +36,7 @@ class RunningServer:
 
 @contextmanager
 def running_server(folder: Path, flags: Mapping[str, object]) -> Iterator[RunningServer]:
+    """Start a server with ``flags`` and wait until it is ready; it is killed in the end."""
     ready, output = folder / "ready.json", folder / "output.txt"
     settings = {"port": 0, "rest_api_port": 0, "ready_file": ready, **flags}
     command = [sys.executable, "-m", "tfs_locust.embedded.server", *(f"--{k}={v}" for k, v in settings.items())]

@@ -26,6 +26,7 @@ OUTCOMES: dict[grpc.StatusCode, Outcome] = {
 _NOT_CONNECTED = (
     "failed to connect",
     "DNS resolution failed",
+    "errors resolving",
     "connections to all backends failing",
     "empty address list",
     "Handshake",
@@ -38,9 +39,12 @@ _DISCONNECTED = (
     "Broken pipe",
     "Stream removed",
     "transport is closing",
-    "keepalive watchdog timeout",
+    "keepalive timeout",
+    "ping timeout",
     "Endpoint closing",
     "RST_STREAM",
+    "recvmsg:",
+    "sendmsg:",
 )
 
 _OPTIONS = (
@@ -50,9 +54,9 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     # all addresses behind a name, as of a headless Kubernetes service
     ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
-    # a server that comes back is to be seen at once; the library's default waits up to two minutes
+    # a server that comes back is to be seen at once; the library's default waits up to two minutes (the lower limit of
+    # this waiting is left alone: it is also all the time that a connection gets to be made)
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.primary_user_agent", "tfs-locust"),
 )

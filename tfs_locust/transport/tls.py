@@ -15,9 +15,16 @@ class Tls:
     key_file: str | None = None
 
 
-def client_context(tls: Tls) -> ssl.SSLContext:
-    """A verifying context. Raises OSError (ssl.SSLError among them) for a file that is missing or no PEM."""
-    context = ssl.create_default_context(cafile=tls.ca_file)
+def client_context(tls: Tls, kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
+    """A verifying context, of gevent's own ``kind`` where its sockets are to yield.
+
+    Raises OSError (ssl.SSLError among them) for a file that is missing or no PEM.
+    """
+    context = kind(ssl.PROTOCOL_TLS_CLIENT)
+    if tls.ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(tls.ca_file)
     if tls.certificate_file is not None:
         context.load_cert_chain(tls.certificate_file, tls.key_file)
     return context

@@ -1,0 +1,50 @@
+"""The transports under contract. A new one is one more line in ``ENGINES``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.tfserving.protos import PREDICT
+from tfs_locust.transport.base import Endpoint, Reply, Transport
+from tfs_locust.transport.grpc_library import GrpcLibrary
+from tfs_locust.transport.rest_library import RestLibrary
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A transport's protocol, ``grpc`` or ``rest``, and how it is made."""
+
+    protocol: str
+    open: Callable[[Endpoint], Transport[Any]]
+
+    @property
+    def path(self) -> str:
+        """What a scripted peer is asked: any Predict."""
+        return PREDICT if self.protocol == "grpc" else "/v1/models/m:predict"
+
+
+LONG_S = 30.0  # a timeout that is not to be met
+SHORT_S = 0.3  # one that is
+NO_ANSWER = {Outcome.CONNECTION_LOST, Outcome.UNREACHABLE}
+
+ENGINES = {
+    "grpc_library": Engine("grpc", GrpcLibrary),
+    "rest_library": Engine("rest", RestLibrary),
+}
+
+
+def call(engine: Engine, transport: Transport[Any], body: bytes | None = b"hello", timeout_s: float = LONG_S) -> Reply:
+    """Ask a scripted peer."""
+    return transport.call(transport.prepare(engine.path, body), timeout_s)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again, and fail where it never comes true."""
+    deadline = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -1,0 +1,108 @@
+"""A load of greenlets over one transport, in a process of its own that gevent has patched, as Locust's workers are.
+
+``python -m tests.wire.greenlets`` reads a Load as JSON from standard input and writes what became of it to standard
+output.
+"""
+
+# ruff: noqa: E402 - patching comes before what is patched
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from tfs_locust.transport.grpc_library import use_gevent
+
+use_gevent()
+
+import base64
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+
+from tests.wire.engines import ENGINES
+from tfs_locust.transport.base import Endpoint, Reply, Transport
+
+_TICK_S = 0.005
+_TIMEOUT_S = 30.0
+
+Requests = list[tuple[str, bytes]]
+
+
+def _told(reply: Reply) -> dict[str, Any]:
+    return {"outcome": reply.outcome.value, "body": base64.b64encode(reply.body).decode(), "detail": reply.detail}
+
+
+def together(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
+    """Send all requests, ``at_once`` at a time; count how often another greenlet got its turn meanwhile."""
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            gevent.sleep(_TICK_S)
+            ticks += 1
+
+    prepared = [transport.prepare(path, body) for path, body in requests]
+    ticker = gevent.spawn(tick)
+    replies = Pool(at_once).map(lambda request: transport.call(request, _TIMEOUT_S), prepared)
+    ticker.kill()
+    transport.close()
+    return {"replies": [_told(reply) for reply in replies], "ticks": ticks}
+
+
+def killed(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
+    """Kill ``at_once`` greenlets in the middle of calls that are not answered, then send all requests in turn."""
+    path = requests[0][0]
+    held = [gevent.spawn(transport.call, transport.prepare(path, b"hold"), _TIMEOUT_S) for _ in range(at_once)]
+    _wait_for_word("held")
+    gevent.killall(held, timeout=_TIMEOUT_S)
+    dead = all(greenlet.dead for greenlet in held)
+    _say("killed")
+    result = together(transport, requests, 10)
+    return {**result, "dead": dead}
+
+
+def closed(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
+    """Close the transport with ``at_once`` calls in flight."""
+    path, body = requests[0]
+    held = [gevent.spawn(transport.call, transport.prepare(path, body), _TIMEOUT_S) for _ in range(at_once)]
+    _wait_for_word("held")
+    started = time.monotonic()
+    transport.close()
+    gevent.joinall(held)
+    return {"replies": [_told(greenlet.get()) for greenlet in held], "took_s": time.monotonic() - started}
+
+
+def _wait_for_word(word: str) -> None:
+    """The test's next line, which says that the peer has all the calls."""
+    line = gevent.get_hub().threadpool.apply(sys.stdin.readline)
+    assert line.strip() == word, line
+
+
+def _say(word: str) -> None:
+    print(word, flush=True)
+
+
+SCENES: dict[str, Callable[[Transport[Any], Requests, int], dict[str, Any]]] = {
+    "together": together,
+    "killed": killed,
+    "closed": closed,
+}
+
+
+def main() -> None:
+    """Read the load, play its scene, say what became of it."""
+    load = json.loads(sys.stdin.readline())
+    transport = ENGINES[load["engine"]].open(Endpoint("127.0.0.1", load["port"]))
+    requests = [(path, base64.b64decode(body)) for path, body in load["requests"]]
+    _say(json.dumps(SCENES[load["scene"]](transport, requests, load["at_once"])))
+
+
+if __name__ == "__main__":
+    main()
