@@ -144,8 +144,6 @@ class RestApi:
             return Code.OK, self._text(method, target, url, body)
         except ServingError as error:
             return error.code, error_text(error.message)
-        except RecursionError:
-            return Code.INVALID_ARGUMENT, error_text("Lists are nested too deeply")
         except Exception:
             _LOG.exception("%s %s failed", method, target)
             return Code.INTERNAL, error_text("Internal error")
