@@ -53,6 +53,7 @@ OK = Answer(200, (("Content-Type", "application/json"),), b"{}")
         b"GET /v1/models/m",
         b"GET /v1/models/m HTTP/2.0",
         b"GET /v1/models/m HTTP/1.1x",
+        b"GET /v1/models/m HTTP/1." + b"1" * 5000,
         b"GET HTTP/1.1 padding",
         b"GETHTTP/1.1-and-more",
     ],
@@ -109,12 +110,19 @@ def test_header_lines_that_are_none_are_bad(line: bytes) -> None:
     assert raised.value.status == 400
 
 
-@pytest.mark.parametrize("value", [b"", b"x", b"-1", b"1x", b"1 2"])
+@pytest.mark.parametrize("value", [b"", b"x", b"-", b"-1", b"1x", b"1 2", b"\x1d19"])
 def test_lengths_that_are_none_are_bad(value: bytes) -> None:
     """A length is digits."""
     with pytest.raises(HttpError) as raised:
         content_length(headers_of(b"Content-Length: " + value))
     assert raised.value.status == 400
+
+
+def test_lengths() -> None:
+    """Digits, with a plus or zeros before them; of a length that no body has, a part that none has either."""
+    lengths = [content_length(headers_of(b"Content-Length: " + value)) for value in (b"12", b"+012", b"-0", b"000")]
+    assert lengths == [12, 12, 0, 0]
+    assert content_length(headers_of(b"Content-Length: " + b"9" * 5000)) > 2**60
 
 
 def test_chunk_sizes_are_hexadecimal_and_without_extensions() -> None:

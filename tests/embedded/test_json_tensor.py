@@ -143,7 +143,7 @@ def test_the_shortcut_agrees_with_the_walk(elements: list[Any], dtype: int) -> N
     walked: Tensor | None = Tensor(dtype, shape_of(elements))
     assert walked is not None
     try:
-        fill(elements, 0, walked)
+        fill(elements, walked)
     except ServingError:
         walked = None
     short = dense(elements, dtype)

@@ -231,11 +231,23 @@ def test_model_left_out_and_taken_back(tmp_path: Path, loader: _Loader, follow: 
     model = _model(tmp_path, "m", 1)
     lifecycle = follow(model)
     lifecycle.wait_until_available(["m"])
-    since = lifecycle.watch([])
+    lifecycle.watch([])
     _wait_until(lambda: _states(lifecycle) == {1: State.END})
-    since = lifecycle.watch([model])
-    assert lifecycle.wait_until_available(["m"], since)["m", 1].state is State.AVAILABLE
+    lifecycle.watch([model])
+    assert lifecycle.wait_until_available(["m"])["m", 1].state is State.AVAILABLE
     assert loader.events == ["load m 1", "close m 1", "load m 1"]
+
+
+def test_model_taken_back_at_once(tmp_path: Path, loader: _Loader, follow: Callable[..., Lifecycle]) -> None:
+    """However soon it is watched again: what was served goes, and the wait ends with what comes after it."""
+    model = _model(tmp_path, "m", 1)
+    lifecycle = follow(model)
+    for _ in range(50):
+        assert lifecycle.wait_until_available(["m"])["m", 1].state is State.AVAILABLE
+        lifecycle.watch([])
+        lifecycle.watch([model])
+    assert lifecycle.wait_until_available(["m"])["m", 1].state is State.AVAILABLE
+    assert loader.events == ["load m 1", "close m 1"] * 50 + ["load m 1"]
 
 
 def test_waiting_ends_with_a_failed_version(tmp_path: Path, loader: _Loader, follow: Callable[..., Lifecycle]) -> None:

@@ -18,7 +18,7 @@ from tfs_locust.embedded.model_config import (
 from tfs_locust.embedded.status import Code, ServingError
 from tfs_locust.tfserving import protos
 
-_AVAILABLE = {"m": {2: VersionState(State.AVAILABLE, None, 1), 1: VersionState(State.END, None, 2)}}
+_AVAILABLE = {"m": {2: VersionState(State.AVAILABLE, None), 1: VersionState(State.END, None)}}
 
 
 def _models(text: str) -> Any:

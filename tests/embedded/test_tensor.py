@@ -95,6 +95,15 @@ def test_unknown_rank_counts_as_the_dimensions_given() -> None:
     assert tensor_from_proto(proto).shape == ()
 
 
+def test_many_dimensions() -> None:
+    """254 are allowed, as in TensorFlow; those that numpy has no room for become one."""
+    proto = _proto(_T.DT_FLOAT, [*[1] * 252, 2, 2], float_val=[1, 2, 3, 4])
+    assert tensor_from_proto(proto).shape == (*[1] * 63, 4)
+    proto.tensor_shape.dim.add(size=1)
+    with pytest.raises(TensorParsingError):
+        tensor_from_proto(proto)
+
+
 _ARRAYS = [
     np.array([[1.5, -2]], np.float32),
     np.array([0.1]),

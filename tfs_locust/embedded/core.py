@@ -176,8 +176,8 @@ class ServerCore:
             )
             model_config.check_platforms(models)
             new = {model.name for model in models} - {model.name for model in old_models}
-            since = self._lifecycle.watch(models)
-            _check_all_available(self._lifecycle.wait_until_available(new, since), first=old_kind is None)
+            self._lifecycle.watch(models)
+            _check_all_available(self._lifecycle.wait_until_available(new), first=old_kind is None)
 
     def signatures(self, spec: protos.model_pb2.ModelSpec) -> Signatures:
         """The signatures of the version ``spec`` means."""

@@ -109,7 +109,7 @@ class Answer:
     body: bytes
 
 
-_VERSION = re.compile(rb"HTTP/(\d+)\.(\d+)")
+_VERSION = re.compile(rb"HTTP/(\d{1,9})\.(\d{1,9})")
 
 
 def parse_request_line(line: bytes) -> RequestLine:
@@ -149,7 +149,8 @@ def parse_uri(uri: bytes) -> Target:
     return Target(path.decode(), full.decode(), through_proxy)
 
 
-_CONTENT_LENGTH = re.compile(r"\s*[+-]?\d+")
+_CONTENT_LENGTH = re.compile(r"[ \t\v\f\r]*([+-]?)0*([1-9][0-9]*)?(?<=[0-9])")
+_ENDLESS = 19  # digits; Python refuses to read thousands of them
 _CHUNK_SIZE = re.compile(rb"\s*\+?(?:0[xX])?([0-9A-Fa-f]+)(?: .*)?", re.DOTALL)
 
 
@@ -158,9 +159,10 @@ def content_length(headers: Headers) -> int:
     text = headers.get("content-length")
     if text is None:
         return 0
-    if _CONTENT_LENGTH.fullmatch(text) is None or int(text) < 0:
+    match = _CONTENT_LENGTH.fullmatch(text)
+    if match is None or (match[1] == "-" and match[2]):
         raise HttpError(400)
-    return int(text)
+    return int(match[2][:_ENDLESS]) if match[2] else 0
 
 
 def is_chunked(headers: Headers) -> bool:

@@ -114,7 +114,7 @@ class _Rows:
     def add(self, item: Json) -> None:
         """One row's value. Raises ServingError."""
         self.tensor.shape = shape_of(item)
-        size = fill(item, 0, self.tensor)
+        size = fill(item, self.tensor)
         if self.first_size is None:
             self.first_size, self.first_shape = size, self.tensor.shape
         elif self.first_size != size:

@@ -99,22 +99,33 @@ def shape_of(value: Json) -> list[int]:
     return shape
 
 
-def fill(value: Json, level: int, tensor: Tensor) -> int:
+def fill(value: Json, tensor: Tensor) -> int:
     """Add the values of a list of ``tensor.shape``; returns how many there were. Raises ServingError."""
     rank = len(tensor.shape)
-    if not isinstance(value, list):
-        if level != rank:
-            text = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {rank}"
-            raise format_error(value, text)
-        tensor.values.append(_leaf(value, tensor.dtype))
-        return 1
-    if level >= rank:
-        raise invalid_argument(f"Encountered list at unexpected level: {level} expected < {rank}")
-    if len(value) != tensor.shape[level]:
-        raise invalid_argument(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {tensor.shape[level]}"
-        )
-    return sum(fill(element, level + 1, tensor) for element in value)
+    count = 0
+    # a stack of its own, since lists may be nested deeper than Python's
+    levels = [iter([value])]
+    while levels:
+        level = len(levels) - 1
+        for element in levels[-1]:
+            if isinstance(element, list):
+                if level >= rank:
+                    raise invalid_argument(f"Encountered list at unexpected level: {level} expected < {rank}")
+                if len(element) != tensor.shape[level]:
+                    raise invalid_argument(
+                        f"Encountered list at unexpected size: {len(element)} at level: {level} "
+                        f"expected size: {tensor.shape[level]}"
+                    )
+                levels.append(iter(element))
+                break
+            if level != rank:
+                text = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {rank}"
+                raise format_error(element, text)
+            tensor.values.append(_leaf(element, tensor.dtype))
+            count += 1
+        else:
+            levels.pop()
+    return count
 
 
 def dense(elements: list[Json], dtype: int) -> Tensor | None:
@@ -138,7 +149,7 @@ def column(value: Json, dtype: int) -> Tensor:
     if isinstance(value, list) and (tensor := dense(value, dtype)) is not None:
         return tensor
     tensor = Tensor(dtype, shape_of(value))
-    fill(value, 0, tensor)
+    fill(value, tensor)
     return tensor
 
 

@@ -43,8 +43,6 @@ class VersionState:
 
     state: State
     error: ServingError | None
-    sequence: int
-    """Grows with every change of any version's state."""
 
 
 class _Step(Enum):
@@ -89,23 +87,22 @@ class Lifecycle:
         self._versions: dict[str, list[_Version]] = {}
         self._serving: dict[str, dict[int, _Version]] = {}
         self._states: dict[str, dict[int, VersionState]] = {}
-        self._sequence = 0
         self._work = False
         self._stopped = False
         self._thread = threading.Thread(target=self._manage, name="lifecycle", daemon=True)
         self._thread.start()
 
-    def watch(self, models: Iterable[protos.model_server_config_pb2.ModelConfig]) -> int:
-        """Follow these models and no others from now on; returns the sequence number of the last change before."""
+    def watch(self, models: Iterable[protos.model_server_config_pb2.ModelConfig]) -> None:
+        """Follow these models and no others from now on."""
         with self._changed:
             old, self._models = self._models, tuple(models)
             names = {model.name for model in self._models}
             for model in old:
                 if model.name not in names:
                     self._aspired[model.name] = {}
+            self._apply_aspired()  # now: a model that is soon followed again has gone all the same
             self._poll_at = float("inf") if self._poll_wait_s < 0 else 0
             self._wake()
-            return self._sequence
 
     def stop(self) -> None:
         """Stop following the folders; what is served stays served."""
@@ -122,8 +119,8 @@ class Lifecycle:
         with self._changed:
             return dict(sorted(self._states.get(name, {}).items(), reverse=True))
 
-    def wait_until_available(self, names: Iterable[str], since: int = 0) -> dict[tuple[str, int], VersionState]:
-        """Wait until a version of each model has become available or has ended after the change ``since``.
+    def wait_until_available(self, names: Iterable[str]) -> dict[tuple[str, int], VersionState]:
+        """Wait until a version that is asked for of each model has become available or could not be loaded.
 
         Returns that version's state for each model; those that are not AVAILABLE failed.
         """
@@ -132,13 +129,12 @@ class Lifecycle:
 
         def all_settled() -> bool:
             for name in wanted:
-                for number, state in sorted(self._states.get(name, {}).items(), reverse=True):
-                    if state.sequence > since and state.state in (State.AVAILABLE, State.END):
-                        settled[name, number] = state
-                        break
-                else:
+                ended = [v for v in self._versions.get(name, ()) if v.aspired and v.step in (_Step.READY, _Step.GONE)]
+                if not ended:
                     settled.clear()
                     return self._stopped
+                number = max(version.number for version in ended)
+                settled[name, number] = self._states[name][number]
             return True
 
         with self._changed:
@@ -186,8 +182,7 @@ class Lifecycle:
         self._changed.notify_all()
 
     def _publish(self, version: _Version, state: State, error: ServingError | None = None) -> None:
-        self._sequence += 1
-        self._states.setdefault(version.name, {})[version.number] = VersionState(state, error, self._sequence)
+        self._states.setdefault(version.name, {})[version.number] = VersionState(state, error)
         self._wake()
 
     def _manage(self) -> None:

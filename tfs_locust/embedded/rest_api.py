@@ -101,6 +101,8 @@ def _url(method: str, target: str) -> _Url | None:
     if match is None:
         return None
     name, version, label, action = match.groups(default="")
+    if version:
+        version = version.lstrip("0") or "0"
     return _Url(unquote(name), version, unquote(label), action)
 
 
@@ -138,14 +140,12 @@ class RestApi:
         return Answer(HTTP_STATUS[code], (*headers, *self._cors), raw_bytes(text))
 
     def _result(self, method: str, target: str, url: _Url | None, body: bytes) -> tuple[Code, str]:
-        if url is not None and int(url.version.lstrip("0")[:20] or "0") > _LARGEST_VERSION:
+        if url is not None and int(url.version[:20] or "0") > _LARGEST_VERSION:
             return Code.INVALID_ARGUMENT, ""  # the real server loses the text of this error, too
         try:
             return Code.OK, self._text(method, target, url, body)
         except ServingError as error:
             return error.code, error_text(error.message)
-        except RecursionError:
-            return Code.INVALID_ARGUMENT, error_text("Lists are nested too deeply")
         except Exception:
             _LOG.exception("%s %s failed", method, target)
             return Code.INTERNAL, error_text("Internal error")

@@ -6,6 +6,7 @@ Source: tensorflow/core/framework/tensor.cc. Strings are arrays of ``bytes`` obj
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,7 +20,8 @@ from tfs_locust.tfserving import protos
 
 Array = NDArray[Any]
 
-_LARGEST_RANK = 64  # numpy's; TensorFlow allows 254
+_LARGEST_RANK = 254
+_LARGEST_ARRAY_RANK = 64
 _LARGEST_SIZE = 2**63 - 1
 
 
@@ -102,6 +104,7 @@ def tensor_from_proto(proto: protos.tensor_pb2.TensorProto) -> Array:
 
     A value list shorter than the shape repeats its last value (an empty one means zeros), a longer one is cut;
     ``tensor_content`` must have exactly the shape's size. An unknown rank is taken for the dimensions that are given.
+    Of more dimensions than numpy has, 64, those at the end become one.
     Raises TensorParsingError: negative or too many dimensions, contents of the wrong size, no or an unknown dtype.
     """
     shape = [dim.size for dim in proto.tensor_shape.dim]
@@ -113,6 +116,9 @@ def tensor_from_proto(proto: protos.tensor_pb2.TensorProto) -> Array:
         size *= dim
         if size > _LARGEST_SIZE:
             raise TensorParsingError
+    if len(shape) > _LARGEST_ARRAY_RANK:
+        last = _LARGEST_ARRAY_RANK - 1
+        shape[last:] = [math.prod(shape[last:])]
     try:
         if size == 0:
             return np.empty(shape, encoding.dtype)
