@@ -219,3 +219,13 @@ def test_worker_that_sees_another_network(interface: Interface, locust: Start, t
     for each in (master, seeing, blind):
         each.wait(10)
         each.assert_nothing_left()
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/below"])
+def test_report_that_cannot_be_written(folder: str, serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """A report folder that is a file, or lies below one."""
+    (tmp_path / "taken").write_text("")
+    there = str(tmp_path / folder)
+    arguments = Interface("grpc", serving.grpc).arguments("--tfs-report", there)
+    (problem,) = _problems(locust(*arguments))
+    assert problem.startswith(f"--tfs-report '{there}': nothing can be written there: ")

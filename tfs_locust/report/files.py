@@ -26,6 +26,16 @@ def write(directory: Path, result: Result) -> tuple[Path, ...]:
     return (write_text(directory / "report.json", to_json(result)), *render(directory, result))
 
 
+def unwritable(directory: Path) -> str:
+    """Why no report can be written to this directory, which is made if need be; empty where one can be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def render(directory: Path, result: Result) -> tuple[Path, ...]:
     """Write every form but the JSON."""
     response, service = times_of(result)

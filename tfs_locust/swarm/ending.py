@@ -146,6 +146,8 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
         return
     environment.process_exit_code = ExitCode.INVALID  # whatever fails from here on
     judgement = measurement_of(environment).judgement
+    if judgement is not None and judgement.unwritten:
+        return
     if judgement is None or judgement.verdict is None:
         ran = judgement is not None or starts_by_itself(environment)
         environment.process_exit_code = ExitCode.INVALID if ran else None

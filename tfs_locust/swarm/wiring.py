@@ -23,6 +23,7 @@ from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
+from tfs_locust.report import files
 from tfs_locust.swarm.measurement import objectives_of, predict_users, starts_by_itself
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, open_scenario, open_transport
@@ -89,6 +90,7 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
         problems = _problems_before_load(environment, user_classes)
     else:  # the web form can still be filled in
         problems = read_settings(_options(environment))[1]
+    problems += _problems_of_the_report(environment)
     if problems:
         sys.stderr.write("tfs_locust cannot start this run:\n")
         sys.stderr.writelines(f"  - {problem}\n" for problem in problems)
@@ -143,6 +145,13 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
         for transport in transports.values():
             transport.close()
     return list(dict.fromkeys(problems))
+
+
+def _problems_of_the_report(environment: Environment) -> list[str]:
+    """A folder that cannot be written to is told before the run, not when its result has nowhere to go."""
+    folder = read_settings(_options(environment))[0].report
+    reason = "" if folder is None else files.unwritable(folder)
+    return [f"--tfs-report '{folder}': nothing can be written there: {reason}"] if reason else []
 
 
 def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -> None:
