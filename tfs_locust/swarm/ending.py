@@ -90,6 +90,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     judgement = measurement.judgement
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
+        judgement.aggregate.expect(client.id)
     runner.send_message(_DRAIN)
     give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:

@@ -41,6 +41,8 @@ class Measurement:
         self.judgement: Judgement | None = None
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
+        self.listening = False
+        """Locust has set this process up, and requests and reports reach us."""
 
 
 def tally_of(environment: Environment) -> Tally | None:
@@ -78,8 +80,11 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     if not user_classes:
         return
     measurement = measurement_of(environment)
-    runner = environment.runner
     options = environment.parsed_options or Namespace()
+    # a worker that joins a run under way is told to start while Locust still makes its runner
+    while getattr(options, "worker", False) and not measurement.listening:
+        gevent.sleep(0.01)
+    runner = environment.runner
     settings = read_settings(options)[0]
     timeouts = [user_class.timeout_s or settings.timeout_s or DEFAULT_DRAIN_S for user_class in user_classes]
     measurement.drain_s = settings.drain_s or max(timeouts)
@@ -148,6 +153,7 @@ def _on_worker_report(environment: Environment) -> Any:
 
 def _listen_to_requests(environment: Environment, **_: Any) -> None:
     """These events do not say whose they are, so each environment has listeners of its own."""
+    measurement_of(environment).listening = True
     environment.events.request.add_listener(_on_request(environment))
     environment.events.report_to_master.add_listener(_on_report_to_master(environment))
     environment.events.worker_report.add_listener(_on_worker_report(environment))
