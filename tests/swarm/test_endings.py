@@ -285,3 +285,15 @@ def test_worker_that_joins_late(run: Run) -> None:
     assert master.wait() == 1, master.output
     report = run.assert_conserved()
     assert len(report["workers"]) == 3
+
+
+def test_report_that_could_not_be_written(run: Run) -> None:
+    """A folder that is gone at the end: it is said, the verdict still stands on the console, and the code is 3."""
+    one = run.locust(*run.arguments("--headless", "-t", "4s", "--tfs-slo", "scenario=Good: p50<10s"))
+    run.under_way()
+    run.results.rmdir()
+    run.results.write_text("")
+    assert one.wait() == 3, one.output
+    assert f"the report was not written to {run.results}: " in one.output
+    assert one.output.endswith("verdict: PASS\nthe report could not be written: exit code 3\n")
+    assert "Traceback" not in one.output

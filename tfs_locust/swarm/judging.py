@@ -88,7 +88,8 @@ class Judgement:
 
     def table(self) -> str:
         """What the console ends with."""
-        return closing_table(self.result) if self.result is not None else ""
+        unwritten = "the report could not be written: exit code 3\n" if self.unwritten else ""
+        return closing_table(self.result) + unwritten if self.result is not None else ""
 
     def _manifest(self, options: dict[str, Any], hosts: list[str], users: int) -> dict[str, Any]:
         return {
