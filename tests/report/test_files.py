@@ -8,7 +8,7 @@ import pytest
 
 from tests.report.runs import run
 from tfs_locust.report import files
-from tfs_locust.report.files import ReportError, read, write, write_text
+from tfs_locust.report.files import ReportError, read, to_json, write, write_text
 
 
 def test_all_files_are_written_and_read_again(tmp_path: Path) -> None:
@@ -55,6 +55,19 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str, message: str) -
     with pytest.raises(ReportError, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["verdict", "objectives", "totals", "workers", "cells", "load_s"])
+@pytest.mark.parametrize("damage", ["missing", "text"])
+def test_a_damaged_report_is_refused(tmp_path: Path, field: str, damage: str) -> None:
+    """It ends as an error of usage; an uncaught one would end with 1, which says FAIL to a pipeline."""
+    result = run(seconds=3)
+    del result[field]
+    if damage == "text":
+        result[field] = "x"
+    path = write_text(tmp_path / "report.json", to_json(result))
+    with pytest.raises(ReportError, match="not a whole report"):
+        read(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

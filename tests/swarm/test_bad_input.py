@@ -224,3 +224,29 @@ def test_worker_that_sees_another_network(interface: Interface, locust: Start, t
     for each in (master, seeing, blind):
         each.wait(10)
         each.assert_nothing_left()
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/below"])
+def test_report_that_cannot_be_written(folder: str, serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """A report folder that is a file, or lies below one."""
+    (tmp_path / "taken").write_text("")
+    there = str(tmp_path / folder)
+    arguments = Interface("grpc", serving.grpc).arguments("--tfs-report", there)
+    (problem,) = _problems(locust(*arguments))
+    assert problem.startswith(f"--tfs-report '{there}': nothing can be written there: ")
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_objectives_of_a_class(headless: bool, serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """Faults of a class's objectives are told with their column, also where the web page is to start the run."""
+    file = tmp_path / "classes.py"
+    file.write_text(
+        "from tfs_locust import GrpcPredictUser\n"
+        "class One(GrpcPredictUser):\n    model, slo = 'dense', 'p99<'\n"
+        "class Two(GrpcPredictUser):\n    model, slo = 'dense', 5\n"
+    )
+    how = ["--headless"] if headless else ["--web-port", str(free_port()), "--web-host", "127.0.0.1"]
+    assert _problems(locust("-f", str(file), "--host", serving.grpc, "-t", "1s", *how)) == [
+        "One: `slo` 'p99<', column 5: a number belongs here, not nothing",
+        "Two: `slo` is 5: expected an objective, or a list of them",
+    ]

@@ -57,6 +57,8 @@ class Run:
         self.file.write_text(LOCUSTFILE)
         self.results = folder / "results"
         self.before = self.counts()
+        self.worker: list[str] = []
+        """A worker's arguments, once there is a master."""
         self.workers: list[Locust] = []
 
     def counts(self) -> dict[str, int]:
@@ -76,8 +78,8 @@ class Run:
         port = str(free_port())
         at = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "2"]
         master = (start or self.locust)(*self.arguments(*at, *(["--headless"] * headless), *more), **env)
-        worker = ["-f", str(self.file), "--worker", "--master-host", "127.0.0.1", "--master-port", port]
-        self.workers = [self.locust(*worker, **env) for _ in range(2)]
+        self.worker = ["-f", str(self.file), "--worker", "--master-host", "127.0.0.1", "--master-port", port]
+        self.workers = [self.locust(*self.worker, **env) for _ in range(2)]
         return master
 
     def under_way(self) -> None:
@@ -257,3 +259,41 @@ def test_warmup_is_not_judged(run: Run) -> None:
     assert report["warmup"]["ok"] > 0
     assert report["totals"]["ok"] + report["warmup"]["ok"] == served["OK"]
     assert report["totals"]["failed"] + report["warmup"]["failed"] == served["INVALID_ARGUMENT"]
+
+
+# Locust tells a worker to start as soon as it is connected, and may do so before the worker's runner is made.
+LATE = """
+import gevent
+from locust.runners import WorkerRunner
+
+connect = WorkerRunner.connect_to_master
+
+def connect_slowly(runner):
+    connect(runner)
+    gevent.sleep(0.5)
+
+WorkerRunner.connect_to_master = connect_slowly
+"""
+
+
+def test_worker_that_joins_late(run: Run) -> None:
+    """A worker that comes when the run is under way gets a share of the load, and its requests are counted."""
+    master = run.lead("-t", "6s")
+    run.under_way()
+    run.file.write_text(LOCUSTFILE + LATE)
+    run.workers.append(run.locust(*run.worker))
+    assert master.wait() == 1, master.output
+    report = run.assert_conserved()
+    assert len(report["workers"]) == 3
+
+
+def test_report_that_could_not_be_written(run: Run) -> None:
+    """A folder that is gone at the end: it is said, the verdict still stands on the console, and the code is 3."""
+    one = run.locust(*run.arguments("--headless", "-t", "4s", "--tfs-slo", "scenario=Good: p50<10s"))
+    run.under_way()
+    run.results.rmdir()
+    run.results.write_text("")
+    assert one.wait() == 3, one.output
+    assert f"the report was not written to {run.results}: " in one.output
+    assert one.output.endswith("verdict: PASS\nthe report could not be written: exit code 3\n")
+    assert "Traceback" not in one.output

@@ -148,6 +148,22 @@ class Own(BASE):
     assert locust.stats() == []
 
 
+def test_inputs_as_lists(user_code: UserCode) -> None:
+    """Lists and numbers are taken as arrays."""
+    notes, _ = user_code(
+        """
+class Own(BASE):
+    @task
+    def ask(self):
+        note(self.predict({"x": [1, 2.0]}).outputs["y"].tolist())
+""",
+        *user_code.host,
+        "--tfs-model=half_plus_two",
+    )
+    assert notes == [[2.5, 3.0]] * len(notes)
+    assert notes
+
+
 def test_both_interfaces_in_one_file(serving: Serving, user_code: UserCode) -> None:
     """Classes of both kinds, each with its own host, model and version; the class goes before the options."""
     notes, locust = user_code(

@@ -121,3 +121,26 @@ def test_other_times_are_refused(text: str) -> None:
     """Zero, negative, unknown units and words are no deadline."""
     with pytest.raises(ValueError, match="above zero"):
         duration_s(text)
+
+
+@pytest.mark.parametrize("text", ["86401", "9" * 30])
+def test_times_end_with_a_day(text: str) -> None:
+    """gRPC takes a deadline too far ahead for one that has passed, and every request would fail at once."""
+    with pytest.raises(ValueError, match="a day at most"):
+        duration_s(text)
+
+
+def test_no_warmup_and_no_drain_can_be_said() -> None:
+    """Zero is a length of a warm-up and of a drain; without the option the drain is as long as the deadline."""
+    settings, problems = _read("--tfs-warmup", "0s", "--tfs-drain", "0")
+    assert problems == []
+    assert (settings.warmup_s, settings.drain_s) == (0.0, 0.0)
+    assert _read()[0].drain_s is None
+
+
+def test_numbers_are_of_64_bits() -> None:
+    """A version that no request can carry is told, with the option's name."""
+    assert _read("--tfs-version", str((1 << 63) - 1))[1] == []
+    assert _read("--tfs-version", str(1 << 63))[1] == [
+        "--tfs-version '9223372036854775808': expected a whole number of at least 0"
+    ]

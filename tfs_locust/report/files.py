@@ -7,11 +7,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from tfs_locust.report.console import closing_table
 from tfs_locust.report.hgrm import percentile_text
 from tfs_locust.report.html import page
 from tfs_locust.report.junit import junit_xml
 from tfs_locust.report.markdown import summary
-from tfs_locust.report.report import SCHEMA_VERSION, Result, times_of
+from tfs_locust.report.report import SCHEMA_VERSION, Result, rejudge, times_of
 
 
 class ReportError(Exception):
@@ -24,6 +25,16 @@ def write(directory: Path, result: Result) -> tuple[Path, ...]:
     The JSON comes first: should the process be killed on the way, all else can be rendered from it.
     """
     return (write_text(directory / "report.json", to_json(result)), *render(directory, result))
+
+
+def unwritable(directory: Path) -> str:
+    """Why no report can be written to this directory, which is made if need be; empty where one can be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def render(directory: Path, result: Result) -> tuple[Path, ...]:
@@ -51,6 +62,12 @@ def read(path: Path) -> Result:
     version = result.get("schema_version") if isinstance(result, dict) else None
     if version != SCHEMA_VERSION:
         raise ReportError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
+    try:
+        # whatever is done with it rests on these: told here, damage does not end as a FAIL
+        rejudge(result, (), confidence=result["verdict"]["confidence"])
+        closing_table(result)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReportError(f"{path}: not a whole report: {error!r}") from error
     return dict(result)
 
 

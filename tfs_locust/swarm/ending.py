@@ -90,6 +90,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     judgement = measurement.judgement
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
+        judgement.aggregate.expect(client.id)
     runner.send_message(_DRAIN)
     give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
@@ -146,6 +148,8 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
         return
     environment.process_exit_code = ExitCode.INVALID  # whatever fails from here on
     judgement = measurement_of(environment).judgement
+    if judgement is not None and judgement.unwritten:
+        return
     if judgement is None or judgement.verdict is None:
         ran = judgement is not None or starts_by_itself(environment)
         environment.process_exit_code = ExitCode.INVALID if ran else None

@@ -8,6 +8,7 @@ import platform
 import time
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from tfs_locust.judge.slo import Objective
@@ -34,6 +35,8 @@ class Judgement:
         self.aborted = ""
         self.result: Result | None = None
         self.verdict: Verdict | None = None
+        self.unwritten = False
+        """A report was asked for and could not be written."""
         self._settings = settings
         self._started = datetime.now(timezone.utc)
 
@@ -71,13 +74,22 @@ class Judgement:
             )
             self.result = build(view, self.verdict, self._manifest(options, hosts, users))
             if self._settings.report is not None:
-                written = files.write(self._settings.report, self.result)
-                _logger.info("report written to %s", written[0].parent)
+                self._write(self._settings.report, self.result)
         return self.result
+
+    def _write(self, folder: Path, result: Result) -> None:
+        try:
+            files.write(folder, result)
+        except OSError as error:  # it could be written to before the run
+            self.unwritten = True
+            _logger.error("the report was not written to %s: %s", folder, error)  # noqa: TRY400 - it is no bug
+        else:
+            _logger.info("report written to %s", folder)
 
     def table(self) -> str:
         """What the console ends with."""
-        return closing_table(self.result) if self.result is not None else ""
+        unwritten = "the report could not be written: exit code 3\n" if self.unwritten else ""
+        return closing_table(self.result) + unwritten if self.result is not None else ""
 
     def _manifest(self, options: dict[str, Any], hosts: list[str], users: int) -> dict[str, Any]:
         return {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import uuid
 from argparse import Namespace
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -20,10 +19,11 @@ from locust.runners import (
     WorkerRunner,
 )
 
-from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
+from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.recording import REPORT, Recorder
-from tfs_locust.swarm.settings import Settings, read_settings
+from tfs_locust.swarm.scenario import objectives_of
+from tfs_locust.swarm.settings import read_settings
 
 if TYPE_CHECKING:
     from tfs_locust.measure.tally import Tally
@@ -41,28 +41,14 @@ class Measurement:
         self.judgement: Judgement | None = None
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
+        self.listening = False
+        """Locust has set this process up, and requests and reports reach us."""
 
 
 def tally_of(environment: Environment) -> Tally | None:
     """Where this process counts requests; None before a test has started."""
     recorder = measurement_of(environment).recorder
     return None if recorder is None else recorder.tally
-
-
-def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings) -> tuple[Objective, ...]:
-    """The options' objectives, then those of the classes, each for its own requests. Raises ObjectiveError."""
-    found, faults = list(settings.objectives), []
-    for user_class in user_classes:
-        given = user_class.slo or ()
-        for text in [given] if isinstance(given, str) else given:
-            scoped = text if ":" in text else f"scenario={user_class.__name__}: {text}"
-            try:
-                found += parse_objectives([scoped])
-            except ObjectiveError as error:
-                faults += error.faults
-    if faults:
-        raise ObjectiveError(faults)
-    return tuple(found)
 
 
 def measurement_of(environment: Environment) -> Measurement:
@@ -78,11 +64,14 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     if not user_classes:
         return
     measurement = measurement_of(environment)
-    runner = environment.runner
     options = environment.parsed_options or Namespace()
+    # a worker that joins a run under way is told to start while Locust still makes its runner
+    while getattr(options, "worker", False) and not measurement.listening:
+        gevent.sleep(0.01)
+    runner = environment.runner
     settings = read_settings(options)[0]
     timeouts = [user_class.timeout_s or settings.timeout_s or DEFAULT_DRAIN_S for user_class in user_classes]
-    measurement.drain_s = settings.drain_s or max(timeouts)
+    measurement.drain_s = max(timeouts) if settings.drain_s is None else settings.drain_s
     if not isinstance(runner, WorkerRunner):
         options.tfs_run_id = uuid.uuid4().hex  # travels to the workers with the options
         try:
@@ -148,6 +137,7 @@ def _on_worker_report(environment: Environment) -> Any:
 
 def _listen_to_requests(environment: Environment, **_: Any) -> None:
     """These events do not say whose they are, so each environment has listeners of its own."""
+    measurement_of(environment).listening = True
     environment.events.request.add_listener(_on_request(environment))
     environment.events.report_to_master.add_listener(_on_report_to_master(environment))
     environment.events.worker_report.add_listener(_on_worker_report(environment))

@@ -7,14 +7,18 @@ and gives a :class:`Scenario`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
 from tfs_locust.load.corpus import CorpusError, assumed_dims, synthetic_corpus
 from tfs_locust.measure.sample import Key, Outcome
-from tfs_locust.swarm.settings import Settings, SettingsError
+from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.control import CallFailed, Control, GrpcControl, RestControl, TargetError, resolve
 from tfs_locust.tfserving.protos import PREDICT
@@ -38,6 +42,30 @@ _TRANSPORTS: dict[str, Callable[[Endpoint], Transport[Any]]] = {"grpc": GrpcLibr
 _CONTROLS: dict[str, Callable[[Any], Control]] = {"grpc": GrpcControl, "rest": RestControl}
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= HIGHEST_VERSION
+
+
+def _is_timeout(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= LONGEST_S
+
+
+_ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "model": ("a name", _is_name),
+    "version": ("a whole number of at least 0", lambda value: _is_whole(value, 0)),
+    "version_label": ("a name", _is_name),
+    "signature": ("a name", _is_name),
+    "rows": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
+    "payloads": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
+    "timeout_s": ("a number of seconds above zero, a day at most", _is_timeout),
+}
+"""What a user class may set, and what it must be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blueprint:
     """What a user class is to do, before any server was asked."""
@@ -58,17 +86,17 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
     problems = []
     address = None
     try:
-        address = parse_address(host or user_class.host, user_class.protocol)
+        address = parse_address(str(host or user_class.host or ""), user_class.protocol)
     except AddressError as error:
         problems.append(f"{user_class.__name__}: {error}; give it with --host or as the class's `host`")
     version = _first(user_class.version, settings.version if user_class.version_label is None else None)
     label = _first(user_class.version_label, settings.version_label if user_class.version is None else None)
     if user_class.version is not None and user_class.version_label is not None:
         problems.append(f"{user_class.__name__}: `version` and `version_label` exclude each other: set one of them")
-    for attribute in ("rows", "payloads", "timeout_s"):
+    for attribute, (expected, fits) in _ATTRIBUTES.items():
         value = getattr(user_class, attribute)
-        if value is not None and not value > 0:
-            problems.append(f"{user_class.__name__}: `{attribute}` is {value!r}: expected a number above zero")
+        if value is not None and not fits(value):
+            problems.append(f"{user_class.__name__}: `{attribute}` is {value!r}: expected {expected}")
     if problems or address is None:
         raise SettingsError(problems)
     target = Target(
@@ -88,6 +116,32 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         payloads=_first(user_class.payloads, settings.payloads) or DEFAULT_PAYLOADS,
         seed=settings.seed,
         dims=settings.dims,
+    )
+
+
+def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings) -> tuple[Objective, ...]:
+    """The options' objectives, then those of the classes, each for its own requests. Raises ObjectiveError."""
+    found, faults = list(settings.objectives), []
+    for user_class in user_classes:
+        given = user_class.slo or ()
+        texts = BETWEEN.join([given] if isinstance(given, str) else given).split(BETWEEN)
+        try:
+            found += [_of_class(user_class.__name__, one) for one in parse_objectives(filter(str.strip, texts))]
+        except ObjectiveError as error:
+            faults += error.faults
+    if faults:
+        raise ObjectiveError(faults)
+    return tuple(found)
+
+
+def _of_class(scenario: str, objective: Objective) -> Objective:
+    if any(field == "scenario" for field, _ in objective.scope):
+        return objective
+    between = ", " if objective.scope else ": "
+    return replace(
+        objective,
+        expression=f"scenario={scenario}{between}{objective.expression}",
+        scope=(("scenario", scenario), *objective.scope),
     )
 
 
@@ -120,6 +174,7 @@ class Scenario:
         """A request from inputs (arrays by name) or an encoded body (taken as one row). Raises codec.CodecError."""
         if isinstance(inputs, bytes):
             return self.transport.prepare(self.path, inputs), 1, len(inputs)
+        inputs = {name: np.asarray(value) for name, value in inputs.items()}  # lists and numbers will do
         body = _encoder(self.protocol, self.target, self.signature)(inputs)
         return self.transport.prepare(self.path, body), codec.rows_of(self.signature, inputs), len(body)
 

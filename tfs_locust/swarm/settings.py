@@ -20,6 +20,11 @@ from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
 
+HIGHEST_VERSION = (1 << 63) - 1
+"""Versions are 64-bit integers (tensorflow_serving/apis/model.proto)."""
+LONGEST_S = 86_400.0
+"""A day. gRPC takes a deadline too far ahead for one that has passed."""
+
 BETWEEN = " | "
 """Stands between the items of an option that is given several times, and in the web form."""
 
@@ -104,8 +109,8 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         tls=Tls(read("tls-ca", _readable), read("tls-cert", _readable), read("tls-key", _readable)),
         objectives=tuple(objectives),
         confidence=read("confidence", _confidence) or CONFIDENCE,
-        warmup_s=read("warmup", duration_s) or 0.0,
-        drain_s=read("drain", duration_s),
+        warmup_s=read("warmup", _duration_or_none_s) or 0.0,
+        drain_s=read("drain", _duration_or_none_s),
         report=read("report", Path),
         abort_on_fail=bool(getattr(options, "tfs_abort_on_fail", False)),
         limits=replace(Limits(), **read_each("limit", _limit)),
@@ -138,7 +143,7 @@ def at_least(least: int) -> Callable[[str], int]:
     """A reader of whole numbers from ``least`` up."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
+        if not re.fullmatch(r"\d{1,19}", text) or not least <= int(text) <= HIGHEST_VERSION:
             raise ValueError(f"expected a whole number of at least {least}")
         return int(text)
 
@@ -152,9 +157,17 @@ _UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, None: 1.0}
 def duration_s(text: str) -> float:
     """Seconds in ``10``, ``10s``, ``500ms`` or ``2m``. Raises ValueError."""
     match = _DURATION.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
+    seconds = 0.0 if match is None else float(match[1]) * _UNIT_S[match[2]]
+    if not seconds > 0:
         raise ValueError("expected a time above zero, as 10, 10s or 500ms")
-    return float(match[1]) * _UNIT_S[match[2]]
+    if seconds > LONGEST_S:
+        raise ValueError("expected a day at most")
+    return seconds
+
+
+def _duration_or_none_s(text: str) -> float:
+    """The same, or zero."""
+    return 0.0 if re.fullmatch(r"0+(\.0*)?\s*(us|ms|s|m)?", text) else duration_s(text)
 
 
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")

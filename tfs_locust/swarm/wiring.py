@@ -23,10 +23,11 @@ from locust.env import Environment
 from locust.runners import STATE_INIT, LocalRunner, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
-from tfs_locust.swarm.measurement import objectives_of, predict_users, starts_by_itself
+from tfs_locust.report import files
+from tfs_locust.swarm.measurement import predict_users, starts_by_itself
 from tfs_locust.swarm.options import add_options
-from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, open_scenario, open_transport
-from tfs_locust.swarm.settings import SettingsError, read_settings, told
+from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, objectives_of, open_scenario, open_transport
+from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.grpc_library import use_gevent
 
@@ -90,7 +91,9 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     if starts_by_itself(environment):
         problems = _problems_before_load(environment, user_classes)
     else:  # the web form can still be filled in
-        problems = read_settings(_options(environment))[1]
+        settings, problems = read_settings(_options(environment))
+        problems += _problems_of_objectives(user_classes, settings)
+    problems += _problems_of_the_report(environment)
     if problems:
         sys.stderr.write("tfs_locust cannot start this run:\n")
         sys.stderr.writelines(f"  - {problem}\n" for problem in problems)
@@ -132,10 +135,7 @@ def _options(environment: Environment) -> Namespace:
 def _problems_before_load(environment: Environment, user_classes: list[type[PredictUser]]) -> list[str]:
     """All that stands against this run: options, hosts, and what the servers say, asked with one payload each."""
     settings, problems = read_settings(_options(environment))
-    try:
-        objectives_of(user_classes, settings)
-    except ObjectiveError as error:
-        problems += [f"objective {told(fault)}" for fault in error.faults]
+    problems += _problems_of_objectives(user_classes, settings)
     can_connect = not any(problem.startswith(("--tfs-tls", "--tfs-header")) for problem in problems)
     transports: dict[Endpoint, Transport[Any]] = {}
     try:
@@ -150,6 +150,26 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
         for transport in transports.values():
             transport.close()
     return list(dict.fromkeys(problems))
+
+
+def _problems_of_objectives(user_classes: list[type[PredictUser]], settings: Settings) -> list[str]:
+    problems = []
+    for user_class in user_classes:
+        try:
+            objectives_of([user_class], settings)
+        except ObjectiveError as error:
+            problems += [f"{user_class.__name__}: `slo` {told(fault)}" for fault in error.faults]
+        except TypeError:
+            given = user_class.slo
+            problems.append(f"{user_class.__name__}: `slo` is {given!r}: expected an objective, or a list of them")
+    return problems
+
+
+def _problems_of_the_report(environment: Environment) -> list[str]:
+    """A folder that cannot be written to is told before the run, not when its result has nowhere to go."""
+    folder = read_settings(_options(environment))[0].report
+    reason = "" if folder is None else files.unwritable(folder)
+    return [f"--tfs-report '{folder}': nothing can be written there: {reason}"] if reason else []
 
 
 def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -> None:
