@@ -11,6 +11,7 @@ test starts: the web form may have changed the options, and a worker may see ano
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from argparse import Namespace
@@ -79,6 +80,18 @@ def scenario_of(environment: Environment, user_class: type[PredictUser]) -> Scen
 
 def _declare_options(parser: Any, **_: Any) -> None:
     add_options(parser)
+
+
+def _take_interrupts_in_the_main_greenlet(**_: Any) -> None:
+    """Let Ctrl-C come upon the greenlet that waits for the run's end, not upon the one that happens to run.
+
+    In the middle of a call it would keep grpcio from giving back a lock, which closing the channel then waits for: the
+    process would never end (grpcio 1.85).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        gevent.signal_handler(
+            signal.SIGINT, lambda: gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
+        )
 
 
 def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
@@ -257,6 +270,7 @@ def _stop(environment: Environment, runner: LocalRunner | MasterRunner) -> None:
 
 
 events.init_command_line_parser.add_listener(_declare_options)
+events.init.add_listener(_take_interrupts_in_the_main_greenlet)
 events.init.add_listener(_check_before_load)
 events.test_start.add_listener(_open_on_test_start)
 events.test_stop.add_listener(_close_on_test_stop)
