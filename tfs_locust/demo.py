@@ -103,14 +103,11 @@ def _save_model(folder: Path) -> None:
     version = folder / "models" / _MODEL / "1"
     if (version / "saved_model.pb").exists():
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "tfs_locust.embedded.demo_model", str(version)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise DemoError(f"the model could not be saved:\n{done.stderr[-2000:]}")
+    log = folder / "model.log"
+    with _process([sys.executable, "-m", "tfs_locust.embedded.demo_model", str(version)], log) as process:
+        failed = process.wait()
+    if failed:
+        raise DemoError(f"the model could not be saved:\n{log.read_text()[-2000:]}")
 
 
 @contextmanager
@@ -119,9 +116,11 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 
     It stands in a session of its own, so that Ctrl-C reaches only us and we end it in order.
     """
-    with log.open("wb") as output:
+    with log.open("wb") as output, _signals_held_back() as came:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
+        if came:
+            raise KeyboardInterrupt
         yield process
     finally:
         if process.poll() is None:
@@ -131,6 +130,21 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[list[int]]:
+    """Collects what would end us: an exception in the middle of starting a child would leave it to itself."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
