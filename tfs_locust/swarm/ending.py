@@ -54,8 +54,17 @@ def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
 
 def _on_drain(environment: Environment, **_: Any) -> None:
     """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
-    if environment.runner is not None:
-        environment.runner.stop()
+    _stop_once(environment)
+
+
+def _stop_once(environment: Environment) -> None:
+    """Stop this process's users, and return when they have. Two stops at a time would cut short each other's wait."""
+    measurement, runner = measurement_of(environment), environment.runner
+    if runner is None or runner.state in {STATE_INIT, STATE_STOPPED}:
+        return
+    if measurement.stopper is None or measurement.stopper.ready():
+        measurement.stopper = gevent.spawn(runner.stop)
+    measurement.stopper.join()
 
 
 def _stop_before_quitting(environment: Environment, **_: Any) -> None:
@@ -79,7 +88,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.quit()  # told to stop first, workers would not hear that they may go
     else:
-        runner.stop()
+        _stop_once(environment)
 
 
 def _on_test_stopping(environment: Environment, **_: Any) -> None:

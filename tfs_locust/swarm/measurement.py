@@ -41,6 +41,7 @@ class Measurement:
         self.judgement: Judgement | None = None
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
+        self.stopper: gevent.Greenlet[..., None] | None = None
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
 
