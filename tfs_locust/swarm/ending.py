@@ -8,6 +8,7 @@ only in ``test_stop`` is anything judged. Importing this module registers the li
 from __future__ import annotations
 
 import logging
+import math
 import time
 from argparse import Namespace
 from typing import Any
@@ -21,13 +22,14 @@ from locust.runners import (
     STATE_RUNNING,
     STATE_SPAWNING,
     STATE_STOPPED,
+    STATE_STOPPING,
     MasterRunner,
     WorkerRunner,
 )
 
 from tfs_locust.judge.verdict import ExitCode
 from tfs_locust.swarm.judging import Judgement
-from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
+from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.recording import FINAL
 
 _DRAIN = "tfs_drain"
@@ -69,24 +71,25 @@ def _stop_once(environment: Environment) -> None:
 
 def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     """The process ends while the test runs: by Ctrl-C or SIGTERM, for a test that was to end by itself has stopped."""
-    runner = environment.runner
-    if runner is None or runner.state in {STATE_INIT, STATE_STOPPED}:
-        return
-    measurement = measurement_of(environment)
+    runner, measurement = environment.runner, measurement_of(environment)
     judgement = measurement.judgement
-    run_time = getattr(environment.parsed_options, "run_time", None)
-    if judgement is not None and runner.state in {STATE_SPAWNING, STATE_RUNNING}:
-        if run_time or environment.shape_class:
-            judgement.aborted = "it was interrupted before " + (
-                f"its {run_time} s were over" if run_time else "its end"
-            )
-    elif judgement is not None and isinstance(runner, MasterRunner):  # the drain is under way in another greenlet
-        give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
-        while judgement.result is None and time.monotonic() < give_up:
-            gevent.sleep(0.05)
-        return
+    if isinstance(runner, WorkerRunner):
+        # the master may share out the users of a worker that went first: they would be nobody's to stop
+        runner.last_received_spawn_timestamp = math.inf
+    if judgement is not None and judgement.result is None and runner is not None:
+        if runner.state in {STATE_SPAWNING, STATE_RUNNING}:
+            run_time = getattr(environment.parsed_options, "run_time", None)
+            if run_time or environment.shape_class:
+                judgement.aborted = "it was interrupted before " + (
+                    f"its {run_time} s were over" if run_time else "its end"
+                )
+        elif isinstance(runner, MasterRunner):  # the drain is under way in another greenlet, or was
+            _wait_for_last_reports(runner, measurement, judgement)
+            _on_test_stop(environment)
+            return
     if isinstance(runner, MasterRunner):
-        runner.quit()  # told to stop first, workers would not hear that they may go
+        if runner.state not in {STATE_INIT, STATE_STOPPED}:
+            runner.quit()  # told to stop first, workers would not hear that they may go
     else:
         _stop_once(environment)
 
@@ -99,9 +102,14 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     judgement = measurement.judgement
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)
     runner.send_message(_DRAIN)
+    _wait_for_last_reports(runner, measurement, judgement)
+
+
+def _wait_for_last_reports(runner: MasterRunner, measurement: Measurement, judgement: Judgement) -> None:
     give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
         gevent.sleep(0.05)
