@@ -8,7 +8,7 @@ only in ``test_stop`` is anything judged. Importing this module registers the li
 from __future__ import annotations
 
 import logging
-import math
+import sys
 import time
 from argparse import Namespace
 from typing import Any
@@ -75,7 +75,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     judgement = measurement.judgement
     if isinstance(runner, WorkerRunner):
         # the master may share out the users of a worker that went first: they would be nobody's to stop
-        runner.last_received_spawn_timestamp = math.inf
+        runner.last_received_spawn_timestamp = sys.maxsize
     if judgement is not None and judgement.result is None and runner is not None:
         if runner.state in {STATE_SPAWNING, STATE_RUNNING}:
             run_time = getattr(environment.parsed_options, "run_time", None)

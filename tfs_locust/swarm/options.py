@@ -51,13 +51,13 @@ def add_options(parser: ArgumentParser) -> None:
     add("seed", "Seed of all that is random in payloads. Default: 0", metavar="N")
     add(
         "dim",
-        "Open sizes of an input's rows, as NAME=N,N or NAME=N | OTHER=N. Default: 1 each",
+        "Sizes an input leaves open besides rows, as NAME=N,N | OTHER=N. Default: 1",
         action=_Several,
         metavar="NAME=N",
     )
     add(
         "header",
-        "HTTP header or gRPC metadata of every request, as NAME: VALUE | OTHER: VALUE",
+        "HTTP header or gRPC metadata, as NAME: VALUE | OTHER: VALUE",
         action=_Several,
         metavar="'NAME: VALUE'",
         secret=True,
@@ -79,6 +79,6 @@ def add_options(parser: ArgumentParser) -> None:
         action=_Several,
         metavar="NAME=VALUE",
     )
-    add("tls-ca", "For grpcs and https: PEM file of the authorities to trust. Default: the system's", metavar="FILE")
-    add("tls-cert", "For grpcs and https: PEM file of the client's certificate", metavar="FILE")
-    add("tls-key", "For grpcs and https: PEM file of the client's key", metavar="FILE")
+    add("tls-ca", "For grpcs, https: PEM file of trusted authorities. Default: the system's", metavar="FILE")
+    add("tls-cert", "For grpcs, https: PEM file of the client's certificate", metavar="FILE")
+    add("tls-key", "For grpcs, https: PEM file of the client's key", metavar="FILE")

@@ -149,13 +149,13 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
     """All that stands against this run: options, hosts, and what the servers say, asked with one payload each."""
     settings, problems = read_settings(_options(environment))
     problems += _problems_of_objectives(user_classes, settings)
-    can_connect = not any(problem.startswith(("--tfs-tls", "--tfs-header")) for problem in problems)
+    can_ask = _can_ask(problems)
     transports: dict[Endpoint, Transport[Any]] = {}
     try:
         for user_class in user_classes:
             try:
                 plan = blueprint(user_class, settings, environment.host)
-                if can_connect:
+                if can_ask:
                     open_scenario(replace(plan, payloads=1), _transport(transports, plan))
             except SettingsError as error:
                 problems += error.problems
@@ -185,15 +185,21 @@ def _problems_of_the_report(environment: Environment) -> list[str]:
     return [f"--tfs-report '{folder}': nothing can be written there: {reason}"] if reason else []
 
 
+def _can_ask(problems: list[str]) -> bool:
+    """Whether a server can be asked at all with the options that have these problems."""
+    return not any(problem.startswith(("--tfs-tls", "--tfs-header")) for problem in problems)
+
+
 def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -> None:
     run = _run_of(environment)
     offset = getattr(environment.runner, "worker_index", 0) * 17
     settings, problems = read_settings(_options(environment))
+    can_ask = _can_ask(problems)
     for user_class in user_classes:
         try:
             plan = blueprint(user_class, settings, environment.host)
-            if problems:
-                continue  # only to find the others
+            if not can_ask:
+                continue
             run.scenarios[user_class] = open_scenario(
                 plan, _transport(run.transports, plan), offset=offset, pause=lambda: gevent.sleep(0)
             )
