@@ -44,97 +44,118 @@ def test_the_other_port(interface: Interface, serving: Serving, locust: Start) -
     assert problem.endswith("port?")
 
 
-TARGETS = {
-    "model": (
-        ["--tfs-model", "dens"],
-        {
-            "grpc": "model 'dens' is not known to the server; TensorFlow Serving does not list the names it serves; "
-            "they are its --model_name or stand in its --model_config_file; choose one with --tfs-model",
-            "rest": "model 'dens' is not known to the server; "
-            "it serves: broken, dense, half_plus_two, multi, types; choose one with --tfs-model",
-        },
+_TARGETS = """
+from tfs_locust import {base}
+
+class Model({base}):
+    model = "dens"
+
+class Version({base}):
+    model, version = "dense", 7
+
+class Label({base}):
+    model, version_label = "dense", "blue"
+
+class Signature({base}):
+    model, signature = "dense", "nope"
+
+class Signatures({base}):
+    model, signature = "types", "nope"
+
+class Rank({base}):
+    model, signature = "types", "scalar"
+
+class Unready({base}):
+    model, version = "broken", 2
+"""
+_WHAT_IS_THERE = {
+    "grpc": (
+        "TensorFlow Serving does not list the names it serves; "
+        "they are its --model_name or stand in its --model_config_file"
     ),
-    "version": (
-        ["--tfs-version", "7"],
-        "model 'dense' has no version 7; it has: 2 (AVAILABLE), 1 (AVAILABLE); choose one with --tfs-version",
-    ),
-    "label": (
-        ["--tfs-version-label", "blue"],
+    "rest": "it serves: broken, dense, half_plus_two, multi, types",
+}
+
+
+def test_targets(interface: Interface, locust: Start, tmp_path: Path) -> None:
+    """Models, versions, labels and signatures that do not exist, each with what does; all classes' problems at once."""
+    (tmp_path / "targets.py").write_text(_TARGETS.format(base=f"{interface.name.capitalize()}PredictUser"))
+    run = ["--host", interface.host, "--headless", "-u", "7", "-r", "7", "-t", "2s"]
+    problems = _problems(locust("-f", str(tmp_path / "targets.py"), *run))
+    assert sorted(problem for problem in problems if not problem.startswith("Unready")) == [
         (
-            "model 'dense' has no version label 'blue' (the server's model config sets them); its versions are: "
+            "Label: model 'dense' has no version label 'blue' (the server's model config sets them); its versions are: "
             "2 (AVAILABLE), 1 (AVAILABLE); choose with --tfs-version-label or --tfs-version"
         ),
-    ),
-    "signature": (
-        ["--tfs-signature", "nope"],
-        "model 'dense' version 2 has no signature 'nope'; it has: serving_default; choose one with --tfs-signature",
-    ),
-    "signature of several": (
-        ["--tfs-model", "types", "--tfs-signature", "nope"],
         (
-            "model 'types' version 1 has no signature 'nope'; it has: "
-            "bfloat16, bool, complex64, float16, float64, int8, scalar, string, uint64; choose one with --tfs-signature"
+            f"Model: model 'dens' is not known to the server; {_WHAT_IS_THERE[interface.name]}; "
+            "choose one with --tfs-model"
         ),
-    ),
-    "unknown rank": (
-        ["--tfs-model", "types", "--tfs-signature", "scalar"],
-        "input 'x' has an unknown rank; give the sizes of one row with --tfs-dim x=N[,N...] (0 for none)",
-    ),
-    "input": (
-        ["--tfs-dim", "y=3"],
-        "--tfs-dim names an input 'y' that the signature does not have; it has: input",
-    ),
+        "Rank: input 'x' has an unknown rank; give the sizes of one row with --tfs-dim x=N[,N...] (0 for none)",
+        (
+            "Signature: model 'dense' version 2 has no signature 'nope'; it has: serving_default; "
+            "choose one with --tfs-signature"
+        ),
+        (
+            "Signatures: model 'types' version 1 has no signature 'nope'; it has: bfloat16, bool, complex64, float16, "
+            "float64, int8, scalar, string, uint64; choose one with --tfs-signature"
+        ),
+        "Version: model 'dense' has no version 7; it has: 2 (AVAILABLE), 1 (AVAILABLE); choose one with --tfs-version",
+    ]
+    (unready,) = [problem for problem in problems if problem.startswith("Unready")]
+    assert unready.startswith("Unready: model 'broken' version 2 is not AVAILABLE; its versions are: 2 (END: ")
+    assert unready.endswith(", 1 (AVAILABLE); wait until one is, or choose another")
+
+
+OPTIONS = {
+    "--tfs-model=dens": "model 'dens' is not known to the server; ",
+    "--tfs-version=7": "model 'dense' has no version 7; ",
+    "--tfs-version-label=blue": "model 'dense' has no version label 'blue' ",
+    "--tfs-signature=nope": "model 'dense' version 2 has no signature 'nope'; ",
+    "--tfs-dim=y=3": "--tfs-dim names an input 'y' that the signature does not have; it has: input",
 }
 
 
-@pytest.mark.parametrize("case", TARGETS)
-def test_target(case: str, interface: Interface, locust: Start) -> None:
-    """Model, version, label, signature or input that the server does not have."""
-    more, expected = TARGETS[case]
-    text = expected if isinstance(expected, str) else expected[interface.name]
-    assert _problems(locust(*interface.arguments(*more))) == [f"{interface.user_class}: {text}"]
+@pytest.mark.parametrize("option", OPTIONS)
+def test_target_of_options(option: str, serving: Serving, locust: Start) -> None:
+    """The same for what the options say."""
+    (problem,) = _problems(locust(*Interface("grpc", serving.grpc).arguments(option)))
+    assert problem.startswith(f"GrpcPredict: {OPTIONS[option]}")
 
 
-def test_not_available(interface: Interface, locust: Start) -> None:
-    """A version that the server knows and could not load: its state, and the server's own reason."""
-    (problem,) = _problems(locust(*interface.arguments("--tfs-version", "2", model="broken")))
-    assert problem.startswith(
-        f"{interface.user_class}: model 'broken' version 2 is not AVAILABLE; its versions are: 2 (END: "
-    )
-    assert problem.endswith(", 1 (AVAILABLE); wait until one is, or choose another")
+_HOSTS = """
+from tfs_locust import {base}
 
+class Missing({base}):
+    pass
 
-HOSTS = {
-    "127.0.0.1:8500": "host '127.0.0.1:8500' has no scheme: expected ",
-    "ftp://127.0.0.1": "host 'ftp://127.0.0.1' has the scheme 'ftp': expected ",
-}
-EXPECTED = {
+class Bare({base}):
+    host = "127.0.0.1:8500"
+
+class Ftp({base}):
+    host = "ftp://127.0.0.1"
+
+class Other({base}):
+    host = "{other}"
+"""
+_EXPECTED = {
     "grpc": "grpc:// or grpcs://, such as grpc://127.0.0.1:8500",
     "rest": "http:// or https://, such as http://127.0.0.1:8501",
 }
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_scheme(host: str, interface: Interface, locust: Start) -> None:
-    """A host without a scheme, or with one of another protocol."""
-    expected = f"{HOSTS[host]}{EXPECTED[interface.name]}; give it with --host or as the class's `host`"
-    assert _problems(locust(*interface.arguments("--host", host))) == [f"{interface.user_class}: {expected}"]
-
-
-def test_scheme_of_the_other_class(interface: Interface, serving: Serving, locust: Start) -> None:
-    """A gRPC host for a REST user, or the other way round."""
-    other = {"grpc": serving.rest, "rest": serving.grpc}[interface.name]
-    (problem,) = _problems(locust(*interface.arguments("--host", other)))
-    assert (
-        f"host {other!r} has the scheme '{other.partition('://')[0]}': expected {EXPECTED[interface.name]}" in problem
-    )
-
-
-def test_no_host(interface: Interface, locust: Start) -> None:
-    """Neither --host nor a class's own."""
-    run = locust("-f", interface.locustfile, "--headless")
-    expected = f"no host is given: expected {EXPECTED[interface.name]}; give it with --host or as the class's `host`"
-    assert _problems(run) == [f"{interface.user_class}: {expected}"]
+def test_hosts(interface: Interface, locust: Start, tmp_path: Path) -> None:
+    """No host, a host without a scheme, with an unknown one, with that of the other protocol: as the class has it."""
+    base, other = f"{interface.name.capitalize()}PredictUser", {"grpc": "https", "rest": "grpcs"}[interface.name]
+    (tmp_path / "hosts.py").write_text(_HOSTS.format(base=base, other=f"{other}://127.0.0.1"))
+    problems = _problems(locust("-f", str(tmp_path / "hosts.py"), "--headless", "-u", "4", "-t", "2s"))
+    advice = f"expected {_EXPECTED[interface.name]}; give it with --host or as the class's `host`"
+    assert sorted(problems) == [
+        f"Bare: host '127.0.0.1:8500' has no scheme: {advice}",
+        f"Ftp: host 'ftp://127.0.0.1' has the scheme 'ftp': {advice}",
+        f"Missing: no host is given: {advice}",
+        f"Other: host '{other}://127.0.0.1' has the scheme '{other}': {advice}",
+    ]
 
 
 def test_everything_at_once(interface: Interface, locust: Start) -> None:
@@ -154,7 +175,7 @@ def test_everything_at_once(interface: Interface, locust: Start) -> None:
         *(f"--tfs-{name} {text!r}: {why}" for name, (text, why) in wrong.items()),
         "--tfs-version and --tfs-version-label exclude each other: give one of them",
         (
-            f"{interface.user_class}: host '127.0.0.1:1' has no scheme: expected {EXPECTED[interface.name]}; "
+            f"{interface.user_class}: host '127.0.0.1:1' has no scheme: expected {_EXPECTED[interface.name]}; "
             "give it with --host or as the class's `host`"
         ),
     ]

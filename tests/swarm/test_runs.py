@@ -76,7 +76,7 @@ def test_master_and_workers(interface: Interface, serving: Serving, locust: Star
 @pytest.mark.parametrize("model", ["slow", "dense"])
 def test_heartbeats_under_load(interface: Interface, model: str, locust: Start) -> None:
     """200 users on a server that answers slowly, or as fast as it can: no worker is late with a heartbeat."""
-    master, workers = _master_and_workers(locust, interface, model=model, users=200, run_time="5s")
+    master, workers = _master_and_workers(locust, interface, model=model, users=200, run_time="4s")
     assert master.wait() == 0, master.output
     assert [worker.wait(10) for worker in workers] == [0, 0]
     assert master.only_row()["num_failures"] == 0
