@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -97,3 +99,15 @@ def test_environment_variables(headers: str, serving: Serving, locust: Start) ->
     assert run.wait() == 0, run.output
     assert run.only_row()["name"] == "predict multi/1"
     assert "64 payloads of 3 rows" in run.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(number: signal.Signals, interface: Interface, locust: Start) -> None:
+    """Ctrl-C, or the system's stop, ends a run and its forked workers, with connections open and users waiting."""
+    run = locust(*interface.arguments(*in_processes(2), model="slow", run_time="60s"))
+    run.wait_for("All users spawned")
+    # Ctrl-C reaches the whole group of a terminal, a stop by the system the first process alone
+    (os.killpg if number is signal.SIGINT else os.kill)(run.process.pid, number)
+    assert run.wait(20) == 0, run.output
+    assert "Traceback" not in run.output
+    run.assert_nothing_left()
