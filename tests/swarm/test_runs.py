@@ -102,16 +102,15 @@ def test_environment_variables(headers: str, serving: Serving, locust: Start) ->
     assert "64 payloads of 3 rows" in run.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(number: signal.Signals, interface: Interface, locust: Start) -> None:
-    """Ctrl-C, or the system's stop, ends a run and its forked workers, with connections open and users waiting.
-
-    Which exit code Ctrl-C gives is Locust's affair, and depends on the greenlet it comes upon.
-    """
-    run = locust(*interface.arguments(*in_processes(2), model="slow", run_time="60s"))
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)], ids=str
+)
+def test_interrupted(number: signal.Signals, processes: int, interface: Interface, locust: Start) -> None:
+    """Ctrl-C, or the system's stop, at full load ends a run in order, and its forked workers with it."""
+    run = locust(*interface.arguments(*(in_processes(2) if processes == 2 else []), run_time="60s"))
     wait_until(lambda: re.search("All users spawned|Spawning is complete", run.output), saying=lambda: run.output)
     # Ctrl-C reaches the whole group of a terminal, a stop by the system the first process alone
     (os.killpg if number is signal.SIGINT else os.kill)(run.process.pid, number)
-    exit_code = run.wait(30)
-    assert exit_code == 0 or number is signal.SIGINT, run.output
+    assert run.wait(20) == 0, run.output
+    assert "Traceback" not in run.output
     run.assert_nothing_left()
