@@ -12,6 +12,7 @@ from tfs_locust.tfserving.protos import PREDICT
 from tfs_locust.transport.base import Endpoint, Reply, Transport
 from tfs_locust.transport.grpc_library import GrpcLibrary
 from tfs_locust.transport.rest_library import RestLibrary
+from tfs_locust.transport.rest_wire import RestWire
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ NO_ANSWER = {Outcome.CONNECTION_LOST, Outcome.UNREACHABLE}
 ENGINES = {
     "grpc_library": Engine("grpc", GrpcLibrary),
     "rest_library": Engine("rest", RestLibrary),
+    "rest_wire": Engine("rest", RestWire),
 }
 
 

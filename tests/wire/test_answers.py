@@ -10,7 +10,7 @@ from tests.wire.conftest import Connect
 from tests.wire.engines import Engine, call
 from tests.wire.peers import Asked, Peer, Said, echo, running_peer
 from tfs_locust.measure.sample import Outcome
-from tfs_locust.transport import grpc_library, rest_library
+from tfs_locust.transport import grpc_library, http_status
 from tfs_locust.transport.base import Endpoint
 
 
@@ -82,7 +82,7 @@ _STATUSES = {"grpc": _GRPC, "rest": _REST}
 def test_statuses_are_those_of_the_tables() -> None:
     """What is tried below is all that the tables hold, and for HTTP what they do not."""
     assert {code.value[0] for code in grpc_library.OUTCOMES} == set(_GRPC)
-    assert set(_REST) - set(rest_library.OUTCOMES) == {200, 302, 418}
+    assert set(_REST) - set(http_status.OUTCOMES) == {200, 302, 418}
 
 
 def test_statuses(engine: Engine, peer: Peer, connect: Connect) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import select
 import time
 from typing import Any, NamedTuple
@@ -16,36 +15,13 @@ from geventhttpclient.header import Headers
 from geventhttpclient.response import HTTPParseError
 
 from tfs_locust.measure.sample import Outcome
-from tfs_locust.tfserving.errors import closer_meaning
 from tfs_locust.transport.base import Endpoint, Reply
+from tfs_locust.transport.http_status import error_text, outcome_of
 from tfs_locust.transport.tls import client_context
-
-# HTTP status -> Outcome, before the text is looked at: the server's own mapping, read backwards
-# (tensorflow_serving/model_servers/http_server.cc); where several codes share a status, the commonest.
-OUTCOMES: dict[int, Outcome] = {
-    400: Outcome.INVALID_ARGUMENT,
-    401: Outcome.UNAUTHENTICATED,
-    403: Outcome.PERMISSION_DENIED,
-    404: Outcome.NOT_FOUND,
-    409: Outcome.ABORTED,
-    413: Outcome.INVALID_ARGUMENT,
-    429: Outcome.RESOURCE_EXHAUSTED,
-    499: Outcome.CANCELLED,
-    500: Outcome.INTERNAL,
-    501: Outcome.UNIMPLEMENTED,
-    502: Outcome.UNAVAILABLE,
-    503: Outcome.UNAVAILABLE,
-    504: Outcome.DEADLINE_EXCEEDED,
-}
 
 # Connections are as many as calls in flight; the pool's own limit is not to be met.
 _CONNECTIONS = 1 << 16
 _BLOCK_BYTES = 1 << 16
-
-
-def outcome_of(status: int, detail: str) -> Outcome:
-    """What an HTTP status other than 200 means."""
-    return closer_meaning(OUTCOMES.get(status, Outcome.UNKNOWN), detail)
 
 
 class _Call(NamedTuple):
@@ -159,14 +135,6 @@ class _Context(gevent.ssl.SSLContext):
             wrapped.close()
             raise
         return wrapped
-
-
-def error_text(status: int, body: bytes) -> str:
-    """The words of TensorFlow Serving's ``{"error": ...}``; of anything else (a proxy's page) the status."""
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {status}"
 
 
 _poll = monkey.get_original("select", "poll")
