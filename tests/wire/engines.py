@@ -11,6 +11,7 @@ from tfs_locust.measure.sample import Outcome
 from tfs_locust.tfserving.protos import PREDICT
 from tfs_locust.transport.base import Endpoint, Reply, Transport
 from tfs_locust.transport.grpc_library import GrpcLibrary
+from tfs_locust.transport.grpc_wire import GrpcWire
 from tfs_locust.transport.rest_library import RestLibrary
 from tfs_locust.transport.rest_wire import RestWire
 
@@ -34,6 +35,7 @@ NO_ANSWER = {Outcome.CONNECTION_LOST, Outcome.UNREACHABLE}
 
 ENGINES = {
     "grpc_library": Engine("grpc", GrpcLibrary),
+    "grpc_wire": Engine("grpc", GrpcWire),
     "rest_library": Engine("rest", RestLibrary),
     "rest_wire": Engine("rest", RestWire),
 }

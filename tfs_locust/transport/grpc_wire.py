@@ -1,0 +1,169 @@
+"""gRPC over connections of our own, for many requests per second from one core: the fast engine.
+
+Unlike grpcio it uses no proxies, whatever the environment names, and knows no other balancing than to take connections
+in turn. It belongs to the thread (gevent's hub) that made it.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import cycle
+from time import perf_counter_ns
+from typing import Any
+
+import gevent
+
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.transport.base import Endpoint, Reply
+from tfs_locust.transport.grpc_connection import GrpcConnection
+from tfs_locust.transport.grpc_deadlines import Deadlines
+from tfs_locust.transport.grpc_pool import GrpcPool
+from tfs_locust.transport.grpc_protocol import Method, answer, common_fields
+from tfs_locust.transport.http2_exchange import Exchange, Fate
+
+_REFUSALS_MOST = 1  # as gRPC does: a second time is no accident
+_CLOSED = "the transport is closed"
+
+
+class GrpcWire:
+    """A :class:`~tfs_locust.transport.base.Transport` over HTTP/2 connections that all calls share."""
+
+    def __init__(self, endpoint: Endpoint, *, connections: int | None = None) -> None:
+        """``connections`` in all, spread over all addresses of the host; None: one for each of them.
+
+        Raises OSError or ssl.SSLError where a certificate cannot be used. Connects on the first call.
+        """
+        self.peers: dict[str, int] = {}
+        """Address, as ``127.0.0.1:8500`` -> how many answers came from it."""
+        self._common = common_fields(endpoint.authority, endpoint.tls is not None, endpoint.headers)
+        self._hub: Any = gevent.get_hub()
+        self._wait = self._hub.switch
+        self._deadlines = Deadlines[Exchange](self._hub.loop, self._over)
+        self._pool = GrpcPool(endpoint, connections, self)
+        self._rotation: cycle[GrpcConnection] | None = None
+        """The live connections in turn; None where they are to be looked at anew."""
+        self._waiting: dict[Exchange, None] = {}
+        """What no connection could be given yet, in order."""
+        self._closed = False
+
+    def prepare(self, path: str, body: bytes | None) -> Method:
+        return Method(self._common, path, body or b"")
+
+    def call(self, request: Method, timeout_s: float) -> Reply:
+        framed = request.request if request.timeout_s == timeout_s else request.timed(timeout_s)
+        exchange = Exchange(framed, gevent.getcurrent())
+        now_ns = perf_counter_ns()
+        rotation = self._rotation
+        if rotation is None or not next(rotation).send(exchange, now_ns):
+            if self._closed:
+                return Reply(now_ns, now_ns, Outcome.CANCELLED, b"", _CLOSED)
+            self._place(exchange, now_ns)
+        queue = self._deadlines.add(exchange, now_ns, timeout_s)
+        try:
+            woken_with = self._wait()
+            assert woken_with is exchange, "something else woke a call that waits"
+        except BaseException:  # the caller is killed, or a timeout of its own is over
+            exchange.caller = None
+            self._withdraw(exchange, perf_counter_ns())
+            raise
+        finally:
+            queue.pop(exchange, None)
+        sent_ns, end_ns = exchange.sent_ns, exchange.end_ns
+        if exchange.outcome is not None:
+            return Reply(sent_ns or end_ns, end_ns, exchange.outcome, b"", exchange.text)
+        outcome, body, detail = answer(exchange)
+        if outcome is Outcome.CANCELLED and exchange.fate and end_ns >= now_ns + timeout_s * 1e9:
+            outcome, detail = Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded"  # the server kept time, too
+        return Reply(sent_ns or end_ns, end_ns, outcome, body, detail)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._rotation = None
+        exchanges = [*self._waiting, *self._pool.close()]
+        self._waiting.clear()
+        self._deadlines.close()
+        self._hub.loop.run_callback(self._end, exchanges, Outcome.CANCELLED, _CLOSED, perf_counter_ns())
+
+    # what follows is for the pool alone
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def finish(self, exchanges: list[Exchange], now_ns: int, peer: str) -> None:
+        """Wake their callers, or send again what was not taken. In the hub."""
+        answers = 0
+        for exchange in exchanges:
+            if exchange.fate is None:
+                answers += 1
+            elif exchange.fate is Fate.UNTAKEN and self._again(exchange, now_ns):
+                continue
+            self._wake(exchange, now_ns)
+        self.peers[peer] = self.peers.get(peer, 0) + answers
+
+    def changed(self) -> None:
+        """Look at the live connections anew, and give them what waits."""
+        self._rotation = None
+        if self._pool.live:
+            now_ns = perf_counter_ns()
+            waiting, self._waiting = self._waiting, {}
+            for exchange in waiting:
+                self._place(exchange, now_ns)
+
+    def unreachable(self, text: str) -> None:
+        """What waits has waited for nothing."""
+        exchanges, self._waiting = list(self._waiting), {}
+        self._hub.loop.run_callback(self._end, exchanges, Outcome.UNREACHABLE, text, perf_counter_ns())
+
+    def _place(self, exchange: Exchange, now_ns: int) -> None:
+        """Give it to a connection, or let it wait for one."""
+        while True:
+            if self._rotation is None:
+                self._pool.demand()
+                if not self._pool.live:
+                    self._waiting[exchange] = None
+                    return
+                self._rotation = cycle(tuple(self._pool.live))
+            if next(self._rotation).send(exchange, now_ns):
+                return
+
+    def _again(self, exchange: Exchange, now_ns: int) -> bool:
+        """Whether it is sent again: it was not taken, and may be taken elsewhere or at a second try."""
+        if exchange.code:
+            exchange.refusals += 1
+        if self._closed or exchange.refusals > _REFUSALS_MOST or exchange.caller is None:
+            return False
+        exchange.start_over()
+        self._place(exchange, now_ns)
+        return True
+
+    def _withdraw(self, exchange: Exchange, now_ns: int) -> None:
+        """It is not to be sent or answered any more."""
+        self._waiting.pop(exchange, None)
+        if exchange.connection is not None:
+            exchange.connection.cancel(exchange, now_ns)
+
+    def _over(self, exchanges: list[Exchange], now_ns: int) -> None:
+        """Their time is up."""
+        for exchange in exchanges:
+            self._withdraw(exchange, now_ns)
+        self._end(exchanges, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded", now_ns)
+
+    def _end(self, exchanges: list[Exchange], outcome: Outcome, text: str, now_ns: int) -> None:
+        """Of our own accord. In the hub."""
+        for exchange in exchanges:
+            exchange.outcome, exchange.text = outcome, text
+            self._wake(exchange, now_ns)
+
+    def _wake(self, exchange: Exchange, now_ns: int) -> None:
+        """Switch to its caller, which comes back when it waits for something else."""
+        exchange.end_ns = now_ns
+        caller = exchange.caller
+        if caller is not None:
+            exchange.caller = None
+            try:
+                caller.switch(exchange)
+            except BaseException:
+                self._hub.handle_error(caller, *sys.exc_info())
