@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # name -> module; imported when first used, because Locust patches the process on import and the command line need not
 _HOMES = {
+    "Expected": "tfs_locust.tfserving.expectation",
     "GrpcPredictUser": "tfs_locust.swarm.users",
     "Outcome": "tfs_locust.measure.sample",
     "PredictError": "tfs_locust.swarm.users",
@@ -19,7 +20,7 @@ _HOMES = {
     "Sample": "tfs_locust.measure.sample",
 }
 
-__all__ = ["GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample"]
+__all__ = ["Expected", "GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,9 @@ from configargparse import ArgumentParser
 from google.protobuf import text_format
 
 from tfs_locust.load.corpus import CorpusError, input_shapes, synthetic_inputs
+from tfs_locust.swarm.blueprint import DEFAULT_MODEL
 from tfs_locust.swarm.options import add_options
-from tfs_locust.swarm.scenario import DEFAULT_MODEL, control_over, open_transport
+from tfs_locust.swarm.scenario import control_over
 from tfs_locust.swarm.settings import Settings, read_settings
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.control import CallFailed, Control, TargetError, resolve
@@ -20,6 +21,7 @@ from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE, Signature
 from tfs_locust.tfserving.target import Target
 from tfs_locust.transport.address import Address, AddressError, parse_address
 from tfs_locust.transport.base import Endpoint
+from tfs_locust.transport.engine import WIRE, open_transport, refusal
 
 _LONGEST_EXAMPLE = 2000
 
@@ -36,6 +38,8 @@ def main(argv: Sequence[str]) -> int:
     settings, problems = read_settings(options)
     try:
         address = parse_address(options.host)
+        if refused := refusal(address, settings.engine or WIRE, settings.connections):
+            problems.append(refused)
     except AddressError as error:
         problems.append(str(error))
     if problems:
@@ -47,7 +51,8 @@ def main(argv: Sequence[str]) -> int:
         settings.signature or DEFAULT_SIGNATURE,
     )
     tls = settings.tls if address.secure else None
-    transport = open_transport(address, Endpoint(address.host, address.port, tls, tuple(settings.headers.items())))
+    endpoint = Endpoint(address.host, address.port, tls, tuple(settings.headers.items()))
+    transport = open_transport(address, endpoint, settings.engine or WIRE, settings.connections)
     try:
         _print_model(control_over(transport, address), address, target, settings)
     except TargetError as error:

@@ -168,6 +168,9 @@ def test_everything_at_once(interface: Interface, locust: Start) -> None:
         "dim": ("x=a", "expected NAME=N or NAME=N,N with the name of an input"),
         "header": ("nocolon", "expected 'NAME: VALUE' in plain ASCII"),
         "tls-ca": ("/nowhere/ca.pem", "cannot be read: No such file or directory"),
+        "engine": ("fast", "expected one of wire, library"),
+        "connections": ("0", "expected a whole number of at least 1"),
+        "check": ("200%", "expected a share of at most 100%"),
     }
     given = [f"--tfs-{name}={text}" for name, (text, _) in wrong.items()]
     run = locust(*interface.arguments(*given, "--host", "127.0.0.1:1", "--tfs-version=1", "--tfs-version-label=stable"))
@@ -196,6 +199,31 @@ def test_certificates(interface: Interface, locust: Start) -> None:
     assert problems[0].startswith("--tfs-tls-ca, --tfs-tls-cert, --tfs-tls-key: not usable as PEM files: ")
     (problem,) = _problems(locust(*interface.arguments("--tfs-tls-cert", interface.locustfile)))
     assert problem == "--tfs-tls-cert and --tfs-tls-key belong together: give both or neither"
+
+
+_UNLIKELY = """
+from tfs_locust import {base}
+
+class Unread({base}):
+    expect = ["y"]
+
+class Unknown({base}):
+    expect = {{"nope": 1}}
+"""
+
+
+def test_expectations_and_engine(interface: Interface, locust: Start, tmp_path: Path) -> None:
+    """What cannot be expected of this model, and what an engine cannot be told."""
+    (tmp_path / "unlikely.py").write_text(_UNLIKELY.format(base=f"{interface.name.capitalize()}PredictUser"))
+    run = ["--host", interface.host, "--headless", "-u", "2", "-r", "2", "-t", "2s", "--tfs-model", "half_plus_two"]
+    assert sorted(_problems(locust("-f", str(tmp_path / "unlikely.py"), *run))) == [
+        "Unknown: `expect` names an output 'nope' that the signature does not have; it has: y",
+        "Unread: `expect`: ['y']: expected a mapping from the name of an output to Expected, or to its values",
+    ]
+    problems = _problems(locust(*interface.arguments("--tfs-engine=library", "--tfs-connections=3")))
+    assert problems == [
+        "--tfs-connections is for the engine 'wire', the library decides for itself; leave one of them out"
+    ]
 
 
 def test_processes_go_away(interface: Interface, locust: Start) -> None:

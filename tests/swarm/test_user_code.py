@@ -88,6 +88,34 @@ class Own(BASE):
     assert locust.only_row()["name"] == "predict half_plus_two"
 
 
+@pytest.mark.parametrize("engine", ["wire", "library"])
+def test_expectations(user_code: UserCode, engine: str, tmp_path: Path) -> None:
+    """An answer that differs from golden values is a failure and says so; good ones are counted as checked."""
+    notes, _ = user_code(
+        """
+class Own(BASE):
+    expect = {"y": [2.5, 3.0]}
+    @task
+    def ask(self):
+        good = self.predict({"x": np.array([1.0, 2.0], np.float32)})
+        bad = self.predict({"x": np.array([1.0, 2.5], np.float32)})
+        try:
+            bad.outputs
+        except PredictError as error:
+            note([good.outcome.value, str(error)])
+""",
+        *user_code.host,
+        *["--tfs-model=half_plus_two", "--tfs-check=100%", f"--tfs-engine={engine}"],
+        *["--tfs-report", str(tmp_path / "results")],
+        exit_code=1,
+    )
+    assert notes == [["ok", "bad_answer: output 'y' differs from the expected values"]] * 20
+    report = json.loads((tmp_path / "results" / "report.json").read_text())
+    assert report["failures"] == {"bad_answer": report["totals"]["failed"]}
+    assert report["checked"] == report["totals"]["requests"] >= 40
+    assert sum(report["peers"].values()) == {"wire": report["totals"]["requests"], "library": 0}[engine]
+
+
 def test_default_task_beside_none(user_code: UserCode) -> None:
     """Without a task of its own a class has one, named predict; a subclass's task replaces it."""
     notes, _ = user_code(
@@ -238,7 +266,7 @@ class Own(BASE):
 def _note(request_type, name, response_time, response_length, exception, context, response, **_):
     ms = (context["end_ns"] - context["sent_ns"]) / 1e6
     note([request_type, name, exception, context["rows"], context["outcome"], context["version"], context["mine"],
-          context["due_ns"] == context["sent_ns"], response_time == ms > 0, response_length > 0, response.ok])
+          context["due_ns"] <= context["sent_ns"], response_time == ms > 0, response_length > 0, response.ok])
 """,
         *user_code.host,
     )
@@ -289,9 +317,9 @@ def test_unreachable_failures_are_grouped(locust: Start, tmp_path: Path, serving
 from dataclasses import replace
 from locust import task
 from tfs_locust import GrpcPredictUser, RestPredictUser
-from tfs_locust.swarm.scenario import open_transport
 from tfs_locust.transport.address import parse_address
 from tfs_locust.transport.base import Endpoint
+from tfs_locust.transport.engine import open_transport
 
 def ask(user):
     for port in {ports}:

@@ -155,7 +155,7 @@ def test_help_texts_fit_their_fields(serving: Serving, locust_web: Callable[...,
     web.wait_for_page()
     extra = web.extra_options()
     names = "model version version_label signature rows timeout payloads seed dim header slo confidence warmup drain "
-    names += "report abort_on_fail limit tls_ca tls_cert tls_key"
+    names += "report abort_on_fail limit tls_ca tls_cert tls_key engine connections check"
     assert set(extra) == {f"tfs_{name}" for name in names.split()}
     assert [name for name, option in extra.items() if option["is_secret"]] == ["tfs_header"]
     labels = [f"{name.replace('_', ' ')} ({option['help_text']})" for name, option in extra.items()]

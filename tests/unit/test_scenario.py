@@ -1,70 +1,107 @@
-"""A user class's attributes are joined with the options, and checked before any server is asked."""
+"""A reply is counted under the version that served it, and as a failure where it is not what was asked for."""
 
 from __future__ import annotations
 
-from argparse import Namespace
-from types import SimpleNamespace
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tfs_locust.swarm.scenario import blueprint, objectives_of
-from tfs_locust.swarm.settings import SettingsError, read_settings
+from tfs_locust.measure.sample import Key, Outcome
+from tfs_locust.swarm.scenario import Scenario
+from tfs_locust.tfserving.expectation import Expected
+from tfs_locust.tfserving.protos import predict_pb2
+from tfs_locust.tfserving.signature import Signature, TensorSpec
+from tfs_locust.tfserving.target import Target
+from tfs_locust.tfserving.tensor import dtype_of, encode_tensor
+from tfs_locust.transport.base import Reply
+from tfs_locust.transport.scripted import Scripted
 
-SETTINGS = read_settings(Namespace())[0]
-OPEN = dict.fromkeys(["model", "version", "version_label", "signature", "rows", "payloads", "timeout_s", "slo"])
-
-
-def _class(name: str = "Mine", **attributes: Any) -> Any:
-    """What is read of a user class. A real one would bring Locust, and with it gevent's patches, into this process."""
-    return SimpleNamespace(__name__=name, protocol="grpc", **{**OPEN, "host": "grpc://127.0.0.1:8500", **attributes})
-
-
-@pytest.mark.parametrize(
-    ("attribute", "value", "expected"),
-    [
-        ("model", 5, "a name"),
-        ("signature", "", "a name"),
-        ("version_label", 3, "a name"),
-        ("version", "1", "a whole number of at least 0"),
-        ("version", -1, "a whole number of at least 0"),
-        ("version", 1 << 63, "a whole number of at least 0"),
-        ("rows", "x", "a whole number of at least 1"),
-        ("rows", 1.5, "a whole number of at least 1"),
-        ("rows", True, "a whole number of at least 1"),
-        ("payloads", 0, "a whole number of at least 1"),
-        ("timeout_s", "1s", "a number of seconds above zero, a day at most"),
-        ("timeout_s", float("nan"), "a number of seconds above zero, a day at most"),
-    ],
+SIGNATURE = Signature(
+    "m", 1, "serving_default", "tensorflow/serving/predict", (), (TensorSpec("y", dtype_of(1), (None, 1)),)
 )
-def test_attributes_of_a_wrong_kind(attribute: str, value: Any, expected: str) -> None:
-    """Each is told with the class, what it is and what is expected."""
-    with pytest.raises(SettingsError) as raised:
-        blueprint(_class(**{attribute: value}), SETTINGS, None)
-    assert raised.value.problems == [f"Mine: `{attribute}` is {value!r}: expected {expected}"]
 
 
-def test_host_of_a_wrong_kind() -> None:
-    """A host that is no text is refused like any other that has no scheme."""
-    with pytest.raises(SettingsError, match="host '3' has no scheme"):
-        blueprint(_class(host=3), SETTINGS, None)
+def scenario(protocol: str = "grpc", version: int | None = None, **more: Any) -> Scenario:
+    """One that asks for model m, or a version of it."""
+    return Scenario(
+        name="S",
+        protocol=protocol,
+        target=Target("m", version, None, "serving_default"),
+        signature=SIGNATURE,
+        transport=Scripted([]),
+        path="",
+        timeout_s=1.0,
+        request_name="",
+        pool=itertools.repeat((b"", 1, 0)),
+        pool_bytes=0,
+        assumed=[],
+        **more,
+    )
 
 
-def test_objectives_of_classes() -> None:
-    """A class's objectives are of its own requests, written as the option's may be: several, scoped, or default."""
-    classes = [
-        _class("A", slo="p99<1s | grpc: error_rate<50%"),
-        _class("B", slo=["default"]),
-        _class("C", slo="scenario=A: mean<1s"),
-        _class("D"),
-    ]
-    assert [objective.expression for objective in objectives_of(classes, SETTINGS)] == [
-        "scenario=A: p99<1s",
-        "scenario=A, grpc: error_rate<50%",
-        "scenario=B: throughput>=10000/s",
-        "scenario=B: error_rate<0.1%",
-        "scenario=B: p99<100ms",
-        "scenario=A: mean<1s",
-    ]
-    scopes = [objective.scope for objective in objectives_of(classes[:1], SETTINGS)]
-    assert scopes == [(("scenario", "A"),), (("scenario", "A"), ("protocol", "grpc"))]
+def answer(version: int | None, value: float = 1.0) -> Reply:
+    """A good one over gRPC."""
+    response = predict_pb2.PredictResponse()
+    response.outputs["y"].CopyFrom(encode_tensor(np.array([[value]], np.float32), dtype_of(1)))
+    if version is not None:
+        response.model_spec.name = "m"
+        response.model_spec.version.value = version
+    return Reply(1, 2, Outcome.OK, response.SerializeToString(), "")
+
+
+def test_versions_are_told_apart() -> None:
+    """Whichever version answered before, an answer is counted under its own."""
+    one = scenario()
+    for version in (1, 1, 2, 1, 2, 2, 22, 2, None, 1, None):
+        reply, key = one.examine(answer(version, value=float(version or 0)))
+        assert reply.outcome is Outcome.OK
+        assert key == Key("S", "grpc", "m", "" if version is None else str(version), Outcome.OK)
+
+
+def test_a_version_that_was_not_asked_for() -> None:
+    """An answer by another version than the one asked for has failed."""
+    one = scenario(version=1)
+    assert one.examine(answer(1))[1] == Key("S", "grpc", "m", "1", Outcome.OK)
+    for _ in range(2):
+        reply, key = one.examine(answer(2))
+        assert (reply.outcome, reply.detail) == (Outcome.BAD_ANSWER, "version 2 answered where 1 was asked")
+        assert key == Key("S", "grpc", "m", "1", Outcome.BAD_ANSWER)
+    assert one.examine(answer(1))[0].outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(("version", "told"), [(None, ""), (3, "3")])
+def test_rest_counts_under_what_was_asked(version: int | None, told: str) -> None:
+    """Its answers name no version."""
+    one = scenario("rest", version)
+    for outcome in (Outcome.OK, Outcome.NOT_FOUND, Outcome.OK):
+        reply = Reply(1, 2, outcome, b'{"predictions": [[1.0]]}' if outcome is Outcome.OK else b"", "")
+        assert one.examine(reply) == (reply, Key("S", "rest", "m", told, outcome))
+
+
+def test_every_answer_is_checked_where_all_are_to_be() -> None:
+    """A fault in an answer makes it a failure that says what is wrong; failures are not looked at."""
+    one = scenario(check_share=1.0, expected={"y": Expected([[1.0]])})
+    assert one.examine(answer(1))[0].outcome is Outcome.OK
+    reply, key = one.examine(answer(1, value=2.0))
+    assert (reply.outcome, reply.detail) == (Outcome.BAD_ANSWER, "output 'y' differs from the expected values")
+    assert key.outcome is Outcome.BAD_ANSWER
+    reply, _ = one.examine(Reply(1, 2, Outcome.OK, b"\xff", ""))
+    assert reply.detail.startswith("the answer is no readable PredictResponse")
+    assert one.checked == 3
+    failed = Reply(1, 2, Outcome.UNAVAILABLE, b"", "gone")
+    assert one.examine(failed)[0] is failed
+    assert one.checked == 3
+    assert one.examine(answer(1))[0].outcome is Outcome.OK
+
+
+def test_a_share_is_checked() -> None:
+    """About as many as asked for, the same ones for the same seed; none where none are asked for."""
+    one = scenario(check_share=0.1)
+    for _ in range(2000):
+        one.examine(answer(1))
+    assert 140 <= one.checked <= 260
+    none = scenario(check_share=0.0)
+    none.examine(answer(1, value=2.0))
+    assert none.checked == 0

@@ -141,3 +141,11 @@ def test_a_stall_is_seen_from_the_schedule() -> None:
     # of 1,000 the 990th: the eleventh of the stalled ones, due 100 ms after the stall began
     assert response_ns == pytest.approx(1.901 * SECOND, rel=1e-3)
     assert service_ns == MS
+
+
+def test_what_was_checked_and_who_answered() -> None:
+    """Both get through the wire as they stand."""
+    tally = Tally("w", 1, origin_ns=0)
+    tally.checked, tally.peers = 3, {"127.0.0.1:1": 2}
+    got = over_the_wire(tally.snapshot(0))
+    assert (got.checked, got.peers) == (3, {"127.0.0.1:1": 2})

@@ -98,4 +98,6 @@ class Aggregate:
             finished=snapshot.finished,
             unsent=sum(cell.count for key, (_, cell) in held.cells.items() if key.key.outcome is Outcome.UNSENT),
             health=snapshot.health,
+            checked=snapshot.checked,
+            peers=snapshot.peers,
         )

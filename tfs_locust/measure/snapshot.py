@@ -63,6 +63,10 @@ class Snapshot:
     health: Health
     cells: dict[CellKey, Cell]
     seconds: dict[int, Second]
+    checked: int = 0
+    """Answers that were decoded and compared with what is expected."""
+    peers: dict[str, int] = field(default_factory=dict)
+    """Answers by the address that gave them, where the engine can tell."""
 
     def to_wire(self) -> dict[str, Any]:
         """Lists, strings and numbers, ready for msgpack (Locust's messages) or JSON."""
@@ -78,6 +82,8 @@ class Snapshot:
             "finished": self.finished,
             "health": self.health.to_wire(),
             "cells": [[key.to_wire(), cell.to_wire()] for key, cell in self.cells.items()],
+            "checked": self.checked,
+            "peers": self.peers,
             "seconds": [[number, second.to_wire()] for number, second in self.seconds.items()],
         }
 

@@ -25,11 +25,18 @@ class Tally:
         self.started = 0
         """Requests handed to a transport: whoever hands one over adds 1 here first, and records its sample later."""
         self.finished = 0
+        self.checked = 0
+        """Answers that were decoded and compared with what is expected."""
+        self.peers: dict[str, int] = {}
+        """Answers by the address that gave them."""
         self.health = Health()
         self.cells: dict[CellKey, Cell] = {}
         self.seconds: dict[int, Second] = {}
         self._run_from_ns = origin_ns + warmup_ns
         self._load_ended_ns: int | None = None
+        self._last_key: Key | None = None
+        self._last_phase = ""
+        self._last_cell = Cell()
         self._sequence = 0
         self._reported_cells: dict[CellKey, int] = {}
         self._reported_seconds: dict[int, tuple[int, int]] = {}
@@ -61,10 +68,14 @@ class Tally:
         key, due_ns, sent_ns, end_ns, rows, request_bytes, response_bytes = sample
         if phase is None:
             phase = self.phase_of(due_ns, end_ns)
-        try:
-            cell = self.cells[key, phase]  # type: ignore[index]  # a plain tuple finds its equal, and is made faster
-        except KeyError:
-            cell = self.cells[CellKey(key, phase)] = Cell()
+        if key is self._last_key and phase is self._last_phase:  # mostly so, and cheaper than to look it up
+            cell = self._last_cell
+        else:
+            try:
+                cell = self.cells[key, phase]  # type: ignore[index]  # a plain tuple finds its equal, made faster
+            except KeyError:
+                cell = self.cells[CellKey(key, phase)] = Cell()
+            self._last_key, self._last_phase, self._last_cell = key, phase, cell
         response_ns = end_ns - due_ns
         cell.count += 1
         cell.rows += rows
@@ -77,16 +88,15 @@ class Tally:
         second = self.seconds.get(number)
         if second is None:
             second = self.seconds[number] = Second()
-        outcome = key.outcome
-        if outcome is Outcome.OK:
+        if key.outcome is Outcome.OK:
             second.record_ok(response_ns, rows)
         else:
             second.record_failure()
-
-        if outcome is not Outcome.UNSENT:
-            self.finished += 1
-            if phase != WARMUP:
-                self.health.send_lag.record(sent_ns - due_ns)
+            if key.outcome is Outcome.UNSENT:
+                return
+        self.finished += 1
+        if phase != WARMUP:
+            self.health.send_lag.record(sent_ns - due_ns)
 
     def record_users(self, now_ns: int, users: int) -> None:
         """How many users this worker runs at this time; to be called about once a second."""
@@ -126,6 +136,8 @@ class Tally:
             health=self.health,
             cells=cells,
             seconds=seconds,
+            checked=self.checked,
+            peers=self.peers,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from tfs_locust.measure.cell import WARMUP, Cell, CellKey
@@ -37,6 +37,10 @@ class Worker:
     finished: int
     unsent: int
     health: Health
+    checked: int = 0
+    """Answers that were decoded and compared with what is expected."""
+    peers: dict[str, int] = field(default_factory=dict)
+    """Answers by the address that gave them."""
 
     @property
     def missing(self) -> int:

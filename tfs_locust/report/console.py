@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfs_locust.report import units
 from tfs_locust.report.report import Result
 
+_TIMES = (("response time", "response_time_s"), ("service time", "service_time_s"), ("send lag", "send_lag_s"))
 _COLUMNS = ("p50", "p90", "p99", "p99_9", "max")
 
 
@@ -19,8 +20,12 @@ def closing_table(result: Result) -> str:
     lines = [sentence]
     if result["failures"]:
         lines.append("failures: " + ", ".join(f"{name} {units.count(n)}" for name, n in result["failures"].items()))
+    if result["checked"]:
+        lines.append(f"answers decoded and checked: {units.count(result['checked'])}")
+    if len(result["peers"]) > 1:
+        lines.append("answers by: " + ", ".join(f"{peer} {units.count(n)}" for peer, n in result["peers"].items()))
     rows = [["", "mean", *(name.replace("_", ".") for name in _COLUMNS)]]
-    for label, name in (("response time", "response_time_s"), ("service time", "service_time_s")):
+    for label, name in _TIMES:
         rows.append([label, *(units.duration(result[name][column]) for column in ("mean", *_COLUMNS))])
     lines += ["", *units.aligned(rows)]
     if result["objectives"]:

@@ -38,11 +38,14 @@ def build(
         "totals": _totals(judged),
         "response_time_s": times(ok.response),
         "service_time_s": times(ok.service),
+        "send_lag_s": times(merged(worker.health.send_lag for worker in view.workers)),
         "throughput": _throughput(judged, view.load_ns),
         "failures": _failures(judged),
         "warmup_s": view.warmup_ns / _SECOND_NS,
         "load_s": view.load_ns / _SECOND_NS,
         "warmup": _totals({key: cell for key, cell in view.cells.items() if key.phase == WARMUP}),
+        "checked": sum(worker.checked for worker in view.workers),
+        "peers": _peers(view.workers),
         "keys": _keys(judged, view.load_ns),
         "workers": [_worker(worker) for worker in view.workers],
         "manifest": dict(manifest),
@@ -94,6 +97,8 @@ def view_of(result: Result) -> View:
                 started=worker["started"],
                 finished=worker["finished"],
                 unsent=worker["unsent"],
+                checked=worker["checked"],
+                peers=worker["peers"],
                 health=Health(
                     _histogram_of(worker["send_lag_ns"]),
                     _histogram_of(worker["loop_lag_ns"]),
@@ -222,6 +227,15 @@ def _keys(cells: Mapping[CellKey, Cell], load_ns: int) -> list[Result]:
     return result
 
 
+def _peers(workers: Iterable[Worker]) -> dict[str, int]:
+    """Answers by the address that gave them, of all workers."""
+    total: dict[str, int] = {}
+    for worker in workers:
+        for peer, answers in worker.peers.items():
+            total[peer] = total.get(peer, 0) + answers
+    return dict(sorted(total.items()))
+
+
 def _worker(worker: Worker) -> Result:
     health = worker.health
     return {
@@ -233,6 +247,8 @@ def _worker(worker: Worker) -> Result:
         "finished": worker.finished,
         "missing": worker.missing,
         "unsent": worker.unsent,
+        "checked": worker.checked,
+        "peers": worker.peers,
         "send_lag_s": times(health.send_lag),
         "loop_lag_s": times(health.loop_lag),
         "cpu_share": health.cpu_share,

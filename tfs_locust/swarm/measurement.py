@@ -20,13 +20,12 @@ from locust.runners import (
 )
 
 from tfs_locust.judge.slo import ObjectiveError
+from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.recording import REPORT, Recorder
-from tfs_locust.swarm.scenario import objectives_of
 from tfs_locust.swarm.settings import read_settings
 
 if TYPE_CHECKING:
-    from tfs_locust.measure.tally import Tally
     from tfs_locust.swarm.users import PredictUser
 
 DEFAULT_DRAIN_S = 10.0
@@ -44,12 +43,6 @@ class Measurement:
         self.stopper: gevent.Greenlet[..., None] | None = None
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
-
-
-def tally_of(environment: Environment) -> Tally | None:
-    """Where this process counts requests; None before a test has started."""
-    recorder = measurement_of(environment).recorder
-    return None if recorder is None else recorder.tally
 
 
 def measurement_of(environment: Environment) -> Measurement:
@@ -100,20 +93,12 @@ def _on_request(
 ) -> Any:
     """A listener for requests of plain Locust users; ours are counted where they are sent."""
 
-    def on_request(
-        request_type: str,
-        name: str,
-        response_time: float | None,
-        response_length: int | None,
-        context: dict[str, Any] | None = None,
-        exception: BaseException | None = None,
-        **_: Any,
-    ) -> None:
+    def on_request(context: dict[str, Any] | None = None, **request: Any) -> None:
+        if context and "due_ns" in context:
+            return
         recorder = measurement_of(environment).recorder
-        if recorder is not None and "due_ns" not in (context or {}):
-            recorder.record_foreign(
-                request_type, name, response_time or 0.0, exception is not None, response_length or 0
-            )
+        if recorder is not None:
+            recorder.record_foreign(**request)
 
     return on_request
 

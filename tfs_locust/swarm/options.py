@@ -48,6 +48,9 @@ def add_options(parser: ArgumentParser) -> None:
     add("rows", "Rows (examples) in each request. Default: 1", metavar="N")
     add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
     add("payloads", "Distinct payloads, made before the run and sent in turn. Default: 64", metavar="N")
+    add("engine", "wire (fast) or library (grpcio, geventhttpclient). Default: wire", metavar="NAME")
+    add("connections", "Connections per worker. Default: one per address; REST: as needed", metavar="N")
+    add("check", "Share of answers that are decoded and checked. Default: 1%%", metavar="SHARE")
     add("seed", "Seed of all that is random in payloads. Default: 0", metavar="N")
     add(
         "dim",

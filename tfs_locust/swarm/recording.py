@@ -7,7 +7,9 @@ one when its users have stopped.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from locust.env import Environment
 from locust.runners import Runner, WorkerRunner
@@ -15,6 +17,10 @@ from locust.runners import Runner, WorkerRunner
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.tally import Tally
 from tfs_locust.swarm.vitals import Vitals
+
+if TYPE_CHECKING:
+    from tfs_locust.swarm.scenario import Scenario
+    from tfs_locust.transport.base import Transport
 
 FINAL = "tfs_final"
 REPORT = "tfs"
@@ -36,6 +42,14 @@ class Recorder:
         self._stop_timeout = environment.stop_timeout
         environment.stop_timeout = max(environment.stop_timeout or 0.0, drain_s)
         self._ended = False
+        self._scenarios: tuple[Scenario, ...] = ()
+        self._transports: tuple[Transport[Any], ...] = ()
+        self._peers_before: Counter[str] = Counter()
+
+    def watch(self, scenarios: Iterable[Scenario], transports: Iterable[Transport[Any]]) -> None:
+        """What sends this run's requests, which has more to tell than each sample says."""
+        self._scenarios, self._transports = tuple(scenarios), tuple(transports)
+        self._peers_before = self._peers()
 
     def end_load(self) -> None:
         """Users are about to be stopped."""
@@ -52,18 +66,31 @@ class Recorder:
 
     def report(self, *, final: bool = False) -> dict[str, Any]:
         """What has changed, or, at the end, all: ready for Locust's messages."""
+        self.tally.checked = sum(scenario.checked for scenario in self._scenarios)
+        self.tally.peers = dict(self._peers() - self._peers_before)
         snapshot = self.tally.snapshot(time.perf_counter_ns(), final=final, changes_only=not final)
         return {"run": self.run_id, "snapshot": snapshot.to_wire()}
+
+    def _peers(self) -> Counter[str]:
+        return sum((Counter(transport.peers) for transport in self._transports), Counter())
 
     def add_to(self, runner: Runner | None, data: dict[str, Any]) -> None:
         """Put a live report into one of Locust's."""
         if not self._ended and isinstance(runner, WorkerRunner):
             data[REPORT] = self.report()
 
-    def record_foreign(self, request_type: str, name: str, response_time: float, failed: bool, size: int) -> None:
+    def record_foreign(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None,
+        response_length: int | None = None,
+        exception: BaseException | None = None,
+        **_: Any,
+    ) -> None:
         """Count a request of a plain Locust user, which tells only how long it took, in milliseconds."""
         end_ns = time.perf_counter_ns()
-        sent_ns = end_ns - int(response_time * 1e6)
-        key = Key(name, request_type.lower(), "", "", Outcome.UNKNOWN if failed else Outcome.OK)
+        sent_ns = end_ns - int((response_time or 0.0) * 1e6)
+        key = Key(name, request_type.lower(), "", "", Outcome.OK if exception is None else Outcome.UNKNOWN)
         self.tally.started += 1
-        self.tally.record(Sample(key, sent_ns, sent_ns, end_ns, 0, 0, size))
+        self.tally.record(Sample(key, sent_ns, sent_ns, end_ns, 0, 0, response_length or 0))

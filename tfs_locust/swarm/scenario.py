@@ -1,152 +1,35 @@
 """One user class's part in a run: what it asks of which server, ready to be sent.
 
-A :class:`Blueprint` is what the class and the options say; :func:`open_scenario` asks the server, makes the payloads
-and gives a :class:`Scenario`.
+:func:`open_scenario` asks the server, makes the payloads and gives a :class:`Scenario`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
 from tfs_locust.load.corpus import CorpusError, assumed_dims, synthetic_corpus
 from tfs_locust.measure.sample import Key, Outcome
-from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
+from tfs_locust.swarm.blueprint import Blueprint
+from tfs_locust.swarm.settings import SettingsError
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.control import CallFailed, Control, GrpcControl, RestControl, TargetError, resolve
+from tfs_locust.tfserving.expectation import Expected, fault_in, unknown_outputs
 from tfs_locust.tfserving.protos import PREDICT
 from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE, Signature
 from tfs_locust.tfserving.target import Target
-from tfs_locust.transport.address import Address, AddressError, parse_address
-from tfs_locust.transport.base import Endpoint, Reply, Transport, asking
-from tfs_locust.transport.grpc_library import GrpcLibrary
-from tfs_locust.transport.rest_library import RestLibrary
-from tfs_locust.transport.tls import Tls
+from tfs_locust.transport.address import Address
+from tfs_locust.transport.base import Reply, Transport, asking
 
-if TYPE_CHECKING:
-    from tfs_locust.swarm.users import PredictUser
-
-DEFAULT_MODEL = "default"  # tensorflow_model_server's own
-DEFAULT_TIMEOUT_S = 10.0
-DEFAULT_PAYLOADS = 64
 _CONTROL_TIMEOUT_S = 10.0
 
-_TRANSPORTS: dict[str, Callable[[Endpoint], Transport[Any]]] = {"grpc": GrpcLibrary, "rest": RestLibrary}
 _CONTROLS: dict[str, Callable[[Any], Control]] = {"grpc": GrpcControl, "rest": RestControl}
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= HIGHEST_VERSION
-
-
-def _is_timeout(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= LONGEST_S
-
-
-_ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "model": ("a name", _is_name),
-    "version": ("a whole number of at least 0", lambda value: _is_whole(value, 0)),
-    "version_label": ("a name", _is_name),
-    "signature": ("a name", _is_name),
-    "rows": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
-    "payloads": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
-    "timeout_s": ("a number of seconds above zero, a day at most", _is_timeout),
-}
-"""What a user class may set, and what it must be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """What a user class is to do, before any server was asked."""
-
-    name: str
-    address: Address
-    endpoint: Endpoint
-    target: Target
-    rows: int
-    timeout_s: float
-    payloads: int
-    seed: int
-    dims: dict[str, tuple[int, ...]]
-
-
-def blueprint(user_class: type[PredictUser], settings: Settings, host: str | None) -> Blueprint:
-    """Join a class's attributes with the options, the class going first. Raises SettingsError with every problem."""
-    problems = []
-    address = None
-    try:
-        address = parse_address(str(host or user_class.host or ""), user_class.protocol)
-    except AddressError as error:
-        problems.append(f"{user_class.__name__}: {error}; give it with --host or as the class's `host`")
-    version = _first(user_class.version, settings.version if user_class.version_label is None else None)
-    label = _first(user_class.version_label, settings.version_label if user_class.version is None else None)
-    if user_class.version is not None and user_class.version_label is not None:
-        problems.append(f"{user_class.__name__}: `version` and `version_label` exclude each other: set one of them")
-    for attribute, (expected, fits) in _ATTRIBUTES.items():
-        value = getattr(user_class, attribute)
-        if value is not None and not fits(value):
-            problems.append(f"{user_class.__name__}: `{attribute}` is {value!r}: expected {expected}")
-    if problems or address is None:
-        raise SettingsError(problems)
-    target = Target(
-        model=_first(user_class.model, settings.model) or DEFAULT_MODEL,
-        version=version,
-        label=label,
-        signature=_first(user_class.signature, settings.signature) or DEFAULT_SIGNATURE,
-    )
-    tls: Tls | None = settings.tls if address.secure else None
-    return Blueprint(
-        name=user_class.__name__,
-        address=address,
-        endpoint=Endpoint(address.host, address.port, tls, tuple(settings.headers.items())),
-        target=target,
-        rows=_first(user_class.rows, settings.rows) or 1,
-        timeout_s=_first(user_class.timeout_s, settings.timeout_s) or DEFAULT_TIMEOUT_S,
-        payloads=_first(user_class.payloads, settings.payloads) or DEFAULT_PAYLOADS,
-        seed=settings.seed,
-        dims=settings.dims,
-    )
-
-
-def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings) -> tuple[Objective, ...]:
-    """The options' objectives, then those of the classes, each for its own requests. Raises ObjectiveError."""
-    found, faults = list(settings.objectives), []
-    for user_class in user_classes:
-        given = user_class.slo or ()
-        texts = BETWEEN.join([given] if isinstance(given, str) else given).split(BETWEEN)
-        try:
-            found += [_of_class(user_class.__name__, one) for one in parse_objectives(filter(str.strip, texts))]
-        except ObjectiveError as error:
-            faults += error.faults
-    if faults:
-        raise ObjectiveError(faults)
-    return tuple(found)
-
-
-def _of_class(scenario: str, objective: Objective) -> Objective:
-    if any(field == "scenario" for field, _ in objective.scope):
-        return objective
-    between = ", " if objective.scope else ": "
-    return replace(
-        objective,
-        expression=f"scenario={scenario}{between}{objective.expression}",
-        scope=(("scenario", scenario), *objective.scope),
-    )
-
-
-def _first(own: Any, given: Any) -> Any:
-    return given if own is None else own
 
 
 @dataclass(slots=True)
@@ -167,8 +50,17 @@ class Scenario:
     pool_bytes: int
     assumed: list[str]
     """Inputs whose open inner dimensions nobody gave and that were taken as 1."""
+    check_share: float = 0.0
+    """The share of answers that are decoded and compared with the signature and what is expected."""
+    expected: dict[str, Expected] = field(default_factory=dict)
+    checked: int = 0
+    """Answers that were."""
+    _random: random.Random = field(default_factory=random.Random)
     _versions: dict[bytes, str] = field(default_factory=dict)
     _keys: dict[tuple[str, Outcome], Key] = field(default_factory=dict)
+    _tail: bytes | None = None
+    """What the last good answer ended with that says which version served it, and what such answers count under."""
+    _tail_key: Key | None = None
 
     def prepare(self, inputs: codec.Inputs | bytes) -> tuple[Any, int, int]:
         """A request from inputs (arrays by name) or an encoded body (taken as one row). Raises codec.CodecError."""
@@ -178,17 +70,37 @@ class Scenario:
         body = _encoder(self.protocol, self.target, self.signature)(inputs)
         return self.transport.prepare(self.path, body), codec.rows_of(self.signature, inputs), len(body)
 
-    def key(self, reply: Reply) -> Key:
-        """What the reply is counted under."""
+    def examine(self, reply: Reply) -> tuple[Reply, Key]:
+        """The reply as it is to be counted, and under what: an answer that is not what was asked for has failed."""
+        if reply.outcome is Outcome.OK:
+            if self.check_share and self._random.random() < self.check_share:
+                reply = self._check(reply)
+            if self._tail is not None and reply.outcome is Outcome.OK and reply.body.endswith(self._tail):
+                return reply, self._tail_key  # type: ignore[return-value]  # they are set together
+        version = "" if self.target.version is None else str(self.target.version)
         if self.protocol == "grpc" and reply.outcome is Outcome.OK:
-            version = codec.served_version(reply.body, self._versions)
-        else:
-            version = "" if self.target.version is None else str(self.target.version)
+            served = codec.served_version(reply.body, self._versions)
+            if version and served and served != version:
+                detail = f"version {served} answered where {version} was asked"
+                reply = reply._replace(outcome=Outcome.BAD_ANSWER, detail=detail)
+            else:
+                version = served
         key = self._keys.get((version, reply.outcome))
         if key is None:
             key = Key(self.name, self.protocol, self.target.model, version, reply.outcome)
             self._keys[version, reply.outcome] = key
-        return key
+        if reply.outcome is Outcome.OK:
+            tail = codec.version_tail(reply.body) if self.protocol == "grpc" else b""
+            self._tail, self._tail_key = (tail, key) if tail or self.protocol == "rest" else (None, None)
+        return reply, key
+
+    def _check(self, reply: Reply) -> Reply:
+        self.checked += 1
+        try:
+            fault = fault_in(self.decode(reply.body).outputs, self.signature, self.expected)
+        except codec.CodecError as error:
+            fault = str(error)
+        return reply._replace(outcome=Outcome.BAD_ANSWER, detail=fault) if fault else reply
 
     def decode(self, body: bytes) -> codec.Answer:
         """The outputs in an answer. Raises codec.CodecError."""
@@ -199,11 +111,6 @@ class Scenario:
 
 def _encoder(protocol: str, target: Target, signature: Signature) -> Callable[[codec.Inputs], bytes]:
     return partial(codec.encode_grpc if protocol == "grpc" else codec.encode_rest, target, signature)
-
-
-def open_transport(address: Address, endpoint: Endpoint) -> Transport[Any]:
-    """The transport for an address's protocol; it connects when it is first called."""
-    return _TRANSPORTS[address.protocol](endpoint)
 
 
 def control_over(transport: Transport[Any], address: Address) -> Control:
@@ -221,6 +128,8 @@ def open_scenario(
     each payload: making many large ones takes seconds, in which heartbeats must flow.
     """
     signature = _signature(plan, transport)
+    if unknown := unknown_outputs(signature, plan.expected):
+        raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
     protocol = plan.address.protocol
     encode = _encoder(protocol, plan.target, signature)
 
@@ -250,6 +159,9 @@ def open_scenario(
         pool=itertools.cycle(requests[turn:] + requests[:turn]),
         pool_bytes=corpus.body_bytes,
         assumed=assumed_dims(signature, plan.dims),
+        check_share=plan.check,
+        expected=plan.expected,
+        _random=random.Random(f"{plan.seed} {offset}"),
     )
 
 

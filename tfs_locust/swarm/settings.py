@@ -16,6 +16,7 @@ from typing import TypeVar
 from tfs_locust.judge.decide import CONFIDENCE
 from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
 from tfs_locust.judge.verdict import Limits
+from tfs_locust.transport.engine import ENGINES
 from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
@@ -60,6 +61,9 @@ class Settings:
     report: Path | None = None
     abort_on_fail: bool = False
     limits: Limits = field(default_factory=Limits)
+    engine: str | None = None
+    connections: int | None = None
+    check: float | None = None
 
 
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
@@ -114,6 +118,9 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         report=read("report", Path),
         abort_on_fail=bool(getattr(options, "tfs_abort_on_fail", False)),
         limits=replace(Limits(), **read_each("limit", _limit)),
+        engine=read("engine", _engine),
+        connections=read("connections", at_least(1)),
+        check=read("check", _part),
     )
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
@@ -178,6 +185,19 @@ def _share(text: str) -> float:
     if match is None:
         raise ValueError("expected a share, as 95% or 0.95")
     return float(match[1]) / (100 if match[2] else 1)
+
+
+def _part(text: str) -> float:
+    share = _share(text)
+    if share > 1:
+        raise ValueError("expected a share of at most 100%")
+    return share
+
+
+def _engine(text: str) -> str:
+    if text not in ENGINES:
+        raise ValueError(f"expected one of {', '.join(ENGINES)}")
+    return text
 
 
 def _confidence(text: str) -> float:

@@ -10,6 +10,7 @@ test starts: the web form may have changed the options, and a worker may see ano
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -25,11 +26,13 @@ from locust.runners import STATE_INIT, LocalRunner, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.report import files
-from tfs_locust.swarm.measurement import predict_users, starts_by_itself
+from tfs_locust.swarm.blueprint import Blueprint, blueprint, objectives_of
+from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.options import add_options
-from tfs_locust.swarm.scenario import Blueprint, Scenario, blueprint, objectives_of, open_scenario, open_transport
+from tfs_locust.swarm.scenario import Scenario, open_scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
+from tfs_locust.transport.engine import open_transport
 from tfs_locust.transport.grpc_library import use_gevent
 
 if TYPE_CHECKING:
@@ -135,10 +138,17 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
         # a worker still counts as stopped here, and would pass over a stop that comes before its users (Locust 2.47)
         environment.runner.update_state(STATE_INIT)
     _open_all(environment, predict_users(environment))
+    recorder = measurement_of(environment).recorder
+    if recorder is not None:
+        recorder.watch(run.scenarios.values(), run.transports.values())
+    # what is there now stays for the whole run: a collection that looked through it would hold up all requests for it
+    gc.collect()
+    gc.freeze()
 
 
 def _close_on_test_stop(environment: Environment, **_: Any) -> None:
     _run_of(environment).close()
+    gc.unfreeze()
 
 
 def _options(environment: Environment) -> Namespace:
@@ -216,17 +226,18 @@ def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> T
     if plan.endpoint not in transports:
         if plan.address.protocol == "grpc":
             use_gevent()
-        transports[plan.endpoint] = open_transport(plan.address, plan.endpoint)
+        transports[plan.endpoint] = open_transport(plan.address, plan.endpoint, plan.engine, plan.connections)
     return transports[plan.endpoint]
 
 
 def _say(plan: Blueprint, scenario: Scenario) -> None:
     _logger.info(
-        "%s: %s over %s to %s, %d payloads of %d rows, %.1f kB in all",
+        "%s: %s over %s to %s by the engine %s, %d payloads of %d rows, %.1f kB in all",
         plan.name,
         scenario.request_name,
         scenario.protocol,
         plan.endpoint.authority,
+        plan.engine,
         plan.payloads,
         plan.rows,
         scenario.pool_bytes / 1000,

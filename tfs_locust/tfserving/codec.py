@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from tfs_locust.tfserving.protos import model_pb2, predict_pb2
+from tfs_locust.tfserving.protos import predict_pb2
 from tfs_locust.tfserving.signature import Signature, TensorSpec
 from tfs_locust.tfserving.target import Target
 from tfs_locust.tfserving.tensor import Array, TensorError, decode_tensor, encode_tensor
@@ -102,24 +102,42 @@ def served_version(body: bytes, known: dict[bytes, str]) -> str:
     Skips over the outputs by their lengths and parses nothing: model_spec's bytes repeat from answer to answer, so
     ``known`` (owned by the caller) remembers what they mean.
     """
+    field = _model_spec_field(body)
+    version = known.get(field)
+    if version is None:
+        try:
+            spec = predict_pb2.PredictResponse.FromString(field).model_spec
+        except DecodeError:
+            return ""
+        version = known[field] = str(spec.version.value) if spec.HasField("version") else ""
+    return version
+
+
+def version_tail(body: bytes) -> bytes:
+    """The bytes of model_spec where they are the last of a PredictResponse, as servers write it; else empty.
+
+    An answer of the same model that ends with the same bytes was served by the same version.
+    """
+    field = _model_spec_field(body)
+    return field if field and body.endswith(field) else b""
+
+
+def _model_spec_field(body: bytes) -> bytes:
+    """The field with its tag and length; empty where there is none."""
     position, end = 0, len(body)
     try:
         while position < end:
+            start = position
             tag, position = _varint(body, position)
             if tag & 7 != _LENGTH:
-                return ""
+                return b""
             length, position = _varint(body, position)
-            if tag == _MODEL_SPEC_TAG:
-                spec = body[position : position + length]
-                version = known.get(spec)
-                if version is None:
-                    message = model_pb2.ModelSpec.FromString(spec)
-                    version = known[spec] = str(message.version.value) if message.HasField("version") else ""
-                return version
             position += length
-    except (IndexError, DecodeError):
-        return ""
-    return ""
+            if tag == _MODEL_SPEC_TAG:
+                return body[start:position]
+    except IndexError:
+        return b""
+    return b""
 
 
 def _varint(body: bytes, position: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ one table that translates its protocol's status into an :class:`~tfs_locust.meas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ class Reply(NamedTuple):
     """How one call ended. Times are nanoseconds of ``time.perf_counter_ns``, taken by the transport."""
 
     sent_ns: int
+    """When the call was made: what it then waited for a connection or a free stream is the server's, not ours."""
     end_ns: int
     outcome: Outcome
     body: bytes
@@ -47,6 +49,11 @@ class Endpoint:
 
 class Transport(Protocol[Prepared]):
     """One way to send requests to one endpoint; shared by all users of a process, safe among greenlets."""
+
+    @property
+    def peers(self) -> Mapping[str, int]:
+        """Answers so far by the address (``host:port``) that gave them; empty where the engine cannot tell."""
+        ...
 
     def prepare(self, path: str, body: bytes | None) -> Prepared:
         """A request ready to be sent many times.

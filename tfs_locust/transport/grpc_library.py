@@ -96,6 +96,11 @@ class GrpcLibrary:
         else:
             self._channel = grpc.secure_channel(endpoint.authority, _credentials(endpoint.tls), options=_OPTIONS)
 
+    @property
+    def peers(self) -> dict[str, int]:
+        """Nothing: grpcio does not tell which address answered."""
+        return {}
+
     def prepare(self, path: str, body: bytes | None) -> _Call:
         return _Call(self._channel.unary_unary(path), body or b"")
 

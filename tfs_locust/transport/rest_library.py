@@ -72,6 +72,11 @@ class RestLibrary:
         # It sends a GET again whose connection ended, up to size + 1 times; here a request is sent once.
         pool.size = -1
 
+    @property
+    def peers(self) -> dict[str, int]:
+        """Nothing: geventhttpclient does not tell which address answered."""
+        return {}
+
     def prepare(self, path: str, body: bytes | None) -> _Call:
         return _Call("GET" if body is None else "POST", path, body or b"")
 

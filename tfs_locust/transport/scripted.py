@@ -45,6 +45,11 @@ class Scripted:
         self._script = script if callable(script) else self._in_turn
         self._sleep = sleep
 
+    @property
+    def peers(self) -> dict[str, int]:
+        """Nothing: there are none."""
+        return {}
+
     def prepare(self, path: str, body: bytes | None) -> Call:
         return Call(path, body)
 

@@ -1,0 +1,150 @@
+"""What a user class and the options together say of its requests, before any server was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
+from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
+from tfs_locust.tfserving.expectation import ExpectationError, Expected, expectations
+from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE
+from tfs_locust.tfserving.target import Target
+from tfs_locust.transport.address import Address, AddressError, parse_address
+from tfs_locust.transport.base import Endpoint
+from tfs_locust.transport.engine import WIRE, refusal
+from tfs_locust.transport.tls import Tls
+
+if TYPE_CHECKING:
+    from tfs_locust.swarm.users import PredictUser
+
+DEFAULT_MODEL = "default"  # tensorflow_model_server's own
+DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_PAYLOADS = 64
+DEFAULT_CHECK = 0.01
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= HIGHEST_VERSION
+
+
+def _is_timeout(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= LONGEST_S
+
+
+_ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "model": ("a name", _is_name),
+    "version": ("a whole number of at least 0", lambda value: _is_whole(value, 0)),
+    "version_label": ("a name", _is_name),
+    "signature": ("a name", _is_name),
+    "rows": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
+    "payloads": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
+    "timeout_s": ("a number of seconds above zero, a day at most", _is_timeout),
+}
+"""What a user class may set, and what it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What a user class is to do, before any server was asked."""
+
+    name: str
+    address: Address
+    endpoint: Endpoint
+    target: Target
+    rows: int
+    timeout_s: float
+    payloads: int
+    seed: int
+    dims: dict[str, tuple[int, ...]]
+    engine: str
+    connections: int | None
+    check: float
+    """The share of answers that are decoded and compared with what is expected."""
+    expected: dict[str, Expected]
+
+
+def blueprint(user_class: type[PredictUser], settings: Settings, host: str | None) -> Blueprint:
+    """Join a class's attributes with the options, the class going first. Raises SettingsError with every problem."""
+    problems = []
+    address = None
+    try:
+        address = parse_address(str(host or user_class.host or ""), user_class.protocol)
+    except AddressError as error:
+        problems.append(f"{user_class.__name__}: {error}; give it with --host or as the class's `host`")
+    version = _first(user_class.version, settings.version if user_class.version_label is None else None)
+    label = _first(user_class.version_label, settings.version_label if user_class.version is None else None)
+    if user_class.version is not None and user_class.version_label is not None:
+        problems.append(f"{user_class.__name__}: `version` and `version_label` exclude each other: set one of them")
+    for attribute, (wanted, fits) in _ATTRIBUTES.items():
+        value = getattr(user_class, attribute)
+        if value is not None and not fits(value):
+            problems.append(f"{user_class.__name__}: `{attribute}` is {value!r}: expected {wanted}")
+    expected: dict[str, Expected] = {}
+    try:
+        expected = expectations(user_class.expect)
+    except ExpectationError as error:
+        problems.append(f"{user_class.__name__}: `expect`: {error}")
+    engine = settings.engine or WIRE
+    if address is not None and (refused := refusal(address, engine, settings.connections)):
+        problems.append(refused)
+    if problems or address is None:
+        raise SettingsError(problems)
+    target = Target(
+        model=_first(user_class.model, settings.model) or DEFAULT_MODEL,
+        version=version,
+        label=label,
+        signature=_first(user_class.signature, settings.signature) or DEFAULT_SIGNATURE,
+    )
+    tls: Tls | None = settings.tls if address.secure else None
+    return Blueprint(
+        name=user_class.__name__,
+        address=address,
+        endpoint=Endpoint(address.host, address.port, tls, tuple(settings.headers.items())),
+        target=target,
+        rows=_first(user_class.rows, settings.rows) or 1,
+        timeout_s=_first(user_class.timeout_s, settings.timeout_s) or DEFAULT_TIMEOUT_S,
+        payloads=_first(user_class.payloads, settings.payloads) or DEFAULT_PAYLOADS,
+        seed=settings.seed,
+        dims=settings.dims,
+        engine=engine,
+        connections=settings.connections,
+        check=DEFAULT_CHECK if settings.check is None else settings.check,
+        expected=expected,
+    )
+
+
+def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings) -> tuple[Objective, ...]:
+    """The options' objectives, then those of the classes, each for its own requests. Raises ObjectiveError."""
+    found, faults = list(settings.objectives), []
+    for user_class in user_classes:
+        given = user_class.slo or ()
+        texts = BETWEEN.join([given] if isinstance(given, str) else given).split(BETWEEN)
+        try:
+            found += [_of_class(user_class.__name__, one) for one in parse_objectives(filter(str.strip, texts))]
+        except ObjectiveError as error:
+            faults += error.faults
+    if faults:
+        raise ObjectiveError(faults)
+    return tuple(found)
+
+
+def _of_class(scenario: str, objective: Objective) -> Objective:
+    if any(field == "scenario" for field, _ in objective.scope):
+        return objective
+    between = ", " if objective.scope else ": "
+    return replace(
+        objective,
+        expression=f"scenario={scenario}{between}{objective.expression}",
+        scope=(("scenario", scenario), *objective.scope),
+    )
+
+
+def _first(own: Any, given: Any) -> Any:
+    return given if own is None else own
