@@ -61,7 +61,7 @@ def parse_head(block: bytes) -> Head:
     Remembered, because a server's heads repeat: within one second they differ in no more than Content-Length.
     Lines may end with LF alone (RFC 9112 section 2.2) and be folded (section 5.2).
     """
-    lines = _FOLD.sub(" ", block.decode("latin-1")).rstrip("\r\n").replace("\r\n", "\n").split("\n")
+    lines = _FOLD.sub(" ", block.decode("latin-1")).replace("\r\n", "\n").removesuffix("\n\n").split("\n")
     first = _STATUS_LINE.fullmatch(lines[0])
     if not first:
         raise BadAnswer(f"no status line of HTTP/1: {lines[0][:80]!r}")

@@ -7,7 +7,7 @@ and wakes the first. Connections carry one request at a time. Proxies named by t
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import deque
 
 import gevent.ssl
 from gevent import get_hub, getcurrent, monkey
@@ -56,7 +56,7 @@ class RestWire:
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         """The one used last is the next to be used."""
-        self._waiting: OrderedDict[Call, None] = OrderedDict()
+        self._waiting: deque[Call] = deque()
         """Those without a connection. There are none while there are idle ones."""
 
     @property
@@ -72,10 +72,10 @@ class RestWire:
         now_ns = time.perf_counter_ns()
         if self._closed:
             return Reply(now_ns, now_ns, Outcome.CANCELLED, b"", "the transport is closed")
+        self._look()  # so that it is known which connections have ended, and no answer waits for this call's work
         call = Call(request, getcurrent().switch)
         self._deadlines.add(call, timeout_s, now_ns)
         try:
-            self._look()  # so that what has happened to connections is known
             self._place(call)
             self._switch()
         except BaseException:  # the caller is killed, or has a timeout of its own
@@ -111,7 +111,7 @@ class RestWire:
         while self._idle:
             if self._begin(call, self._idle.pop()):
                 return
-        self._waiting[call] = None
+        self._waiting.append(call)
         self._dialer.dial()
 
     def _begin(self, call: Call, connection: Connection) -> bool:
@@ -139,7 +139,7 @@ class RestWire:
         if call.connection is not None:
             self._drop(call.connection)
         else:
-            self._waiting.pop(call, None)
+            self._waiting.remove(call)  # mostly the first: they expire in the order in which they came
 
     def _fail(self, call: Call, outcome: Outcome, detail: str) -> None:
         call.outcome, call.detail = outcome, detail
@@ -167,7 +167,7 @@ class RestWire:
         self._free(connection)
 
     def _unreachable(self, detail: str) -> None:
-        waiting, self._waiting = self._waiting, OrderedDict()
+        waiting, self._waiting = self._waiting, deque()
         for call in waiting:
             self._fail(call, Outcome.UNREACHABLE, detail)
 
@@ -176,10 +176,9 @@ class RestWire:
         if not self._waiting:
             self._idle.append(connection)
             return
-        call, _ = self._waiting.popitem(last=False)
+        call = self._waiting.popleft()
         if not self._begin(call, connection):
-            self._waiting[call] = None
-            self._waiting.move_to_end(call, last=False)
+            self._waiting.appendleft(call)
             self._dialer.dial()
 
     def _drop(self, connection: Connection) -> None:
