@@ -30,7 +30,7 @@ from tfs_locust.transport.http1 import (
 
 def head(text: str) -> Head:
     """Of a status line and fields in lines of their own."""
-    return parse_head(text.strip().replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n")
+    return parse_head(text.strip().replace("\n", "\r\n").encode("latin-1"))
 
 
 def parsed(pieces: list[bytes], ends: bool = False) -> Answer | None:
