@@ -193,6 +193,16 @@ def test_an_outage_is_no_hot_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(later - earlier > dialing.PAUSE_S * 0.9 for earlier, later in pairwise(probes))
 
 
+def test_an_attempt_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is given up before the call is: the server is as unreachable as one that refuses."""
+    monkeypatch.setattr(dialing, "ATTEMPT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, wire(silent.getsockname()[1], tls=Tls()) as engine:
+        started = time.monotonic()
+        reply = ask(engine)
+        assert (reply.outcome, reply.detail) == (Outcome.UNREACHABLE, "[Errno 110] Connection timed out")
+        assert 0.2 <= time.monotonic() - started < LONG_S
+
+
 # answers
 
 
