@@ -56,13 +56,10 @@ class RawPeer:
             task = self._loop.create_task(self._serve(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: client.close())  # of a task that never began, too
 
     async def _serve(self, client: socket.socket) -> None:
-        try:
-            reader, writer = await asyncio.open_connection(sock=client)
-        except BaseException:
-            client.close()
-            raise
+        reader, writer = await asyncio.open_connection(sock=client)
         self.open += 1
         self.most_open = max(self.open, self.most_open)
         try:
