@@ -13,8 +13,6 @@ _NS = 1_000_000_000
 class Timed(Protocol):
     """What has a deadline."""
 
-    deadline_ns: int
-    """On ``time.perf_counter_ns``; set here."""
     end_ns: int
     """Zero until it is over: what has ended in time, and is about to be removed, does not expire."""
 
@@ -33,26 +31,29 @@ class Deadlines(Generic[Call]):
         """``loop`` is gevent's; ``expire`` is called in its hub, and must not wait."""
         self._loop = loop
         self._expire = expire
-        self._queues: dict[float, dict[Call, None]] = {}
+        self._queues: dict[float, dict[Call, int]] = {}
+        """Timeout in seconds -> call -> when it began, on ``time.perf_counter_ns``."""
         self._timer: Any = None
         self._rings_ns = _NEVER
 
     def add(self, call: Call, timeout_s: float, now_ns: int) -> None:
         """Let ``call`` expire ``timeout_s`` seconds from now, unless it is removed before."""
-        call.deadline_ns = deadline_ns = now_ns + int(timeout_s * _NS)
         queue = self._queues.get(timeout_s)
-        if queue is None:
-            queue = self._queues[timeout_s] = {}
-        queue[call] = None
-        if deadline_ns < self._rings_ns:
-            self._ring_at(deadline_ns, now_ns)
+        if not queue:  # else the timer rings for its first call, or earlier
+            queue = self._queues.setdefault(timeout_s, {})
+            deadline_ns = now_ns + int(timeout_s * _NS)
+            if deadline_ns < self._rings_ns:
+                self._ring_at(deadline_ns, now_ns)
+        queue[call] = now_ns
 
     def remove(self, call: Call, timeout_s: float) -> None:
         """The call was given up, or its end is known."""
-        del self._queues[timeout_s][call]
+        queue = self._queues.get(timeout_s)
+        if queue:
+            queue.pop(call, None)
 
     def calls(self) -> list[Call]:
-        """All that were added and not removed."""
+        """All that have not ended, and perhaps some that have."""
         return [call for queue in self._queues.values() for call in queue]
 
     def close(self) -> None:
@@ -73,14 +74,18 @@ class Deadlines(Generic[Call]):
         now_ns = time.perf_counter_ns()
         next_ns = self._rings_ns = _NEVER
         for timeout_s, queue in list(self._queues.items()):
+            over = []
+            for call, began_ns in queue.items():
+                deadline_ns = began_ns + int(timeout_s * _NS)
+                if deadline_ns > now_ns and not call.end_ns:
+                    next_ns = min(next_ns, deadline_ns)
+                    break
+                over.append(call)
+            for call in over:
+                del queue[call]
+                if not call.end_ns:
+                    self._expire(call)
             if not queue:
                 del self._queues[timeout_s]
-            for call in queue:
-                if call.end_ns:
-                    continue
-                if call.deadline_ns > now_ns:
-                    next_ns = min(next_ns, call.deadline_ns)
-                    break
-                self._expire(call)
         if next_ns < _NEVER:
             self._ring_at(next_ns, time.perf_counter_ns())

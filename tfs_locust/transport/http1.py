@@ -45,7 +45,7 @@ class Head(NamedTuple):
 Answer = tuple[Head, bytes]
 
 _START = b"HTTP/1."
-_HEAD_END = re.compile(rb"\n\r?\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -56,12 +56,12 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 
 @lru_cache(maxsize=256)
 def parse_head(block: bytes) -> Head:
-    """A status line and its header fields, the empty line included. Raises BadAnswer.
+    """A status line and its header fields, without the line ends behind the last of them. Raises BadAnswer.
 
     Remembered, because a server's heads repeat: within one second they differ in no more than Content-Length.
     Lines may end with LF alone (RFC 9112 section 2.2) and be folded (section 5.2).
     """
-    lines = _FOLD.sub(" ", block.decode("latin-1")).rstrip("\r\n").replace("\r\n", "\n").split("\n")
+    lines = _FOLD.sub(" ", block.decode("latin-1")).replace("\r\n", "\n").split("\n")
     first = _STATUS_LINE.fullmatch(lines[0])
     if not first:
         raise BadAnswer(f"no status line of HTTP/1: {lines[0][:80]!r}")
@@ -116,16 +116,12 @@ def whole_answer(data: bytes) -> Answer | None:
 
     None says nothing: AnswerParser is to be asked.
     """
-    body_at = data.find(b"\r\n\r\n") + 4
-    if body_at == 3:
-        return None
+    block, end, body = data.partition(b"\r\n\r\n")
     try:
-        head = parse_head(data[:body_at])
+        head = parse_head(block)
     except BadAnswer:
         return None
-    if body_at + head.length != len(data) or head.status < 200:
-        return None
-    return head, data[body_at:]
+    return (head, body) if end and len(body) == head.length and head.status >= 200 else None
 
 
 def decoded(head: Head, body: bytes) -> bytes:
@@ -197,7 +193,7 @@ class AnswerParser:
 
     def _head(self) -> Generator[None, None, Head]:
         searched = 0
-        while not (end := _HEAD_END.search(self._buffer, max(searched - 2, 0))):
+        while not (end := _HEAD_END.search(self._buffer, max(searched - 3, 0))):
             searched = len(self._buffer)
             if self._buffer[: len(_START)] != _START[:searched]:
                 raise BadAnswer(f"no HTTP/1: {bytes(self._buffer[:40])!r}")
@@ -206,7 +202,7 @@ class AnswerParser:
             yield from self._more("headers")
         if not end or end.end() > LONGEST_HEAD:
             raise BadAnswer(f"headers of more than {LONGEST_HEAD} bytes")
-        return parse_head(self._take(end.end()))
+        return parse_head(self._take(end.end())[: end.start()])
 
     def _chunks(self) -> Generator[None, None, bytes]:
         """RFC 9112 section 7.1; extensions and trailers are passed over."""

@@ -6,8 +6,8 @@ and wakes the first. Connections carry one request at a time. Proxies named by t
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
+from collections import deque
+from time import perf_counter_ns
 
 import gevent.ssl
 from gevent import get_hub, getcurrent, monkey
@@ -16,14 +16,14 @@ from tfs_locust.measure.sample import Outcome
 from tfs_locust.transport.base import Endpoint, Reply
 from tfs_locust.transport.deadlines import Deadlines
 from tfs_locust.transport.dialing import Address, Channel, Dialer
-from tfs_locust.transport.http1 import AnswerTooLarge, BadAnswer
+from tfs_locust.transport.http1 import AnswerTooLarge, BadAnswer, whole_answer
 from tfs_locust.transport.http1_call import Call, Connection
 from tfs_locust.transport.http1_request import RequestMaker, server_name
 from tfs_locust.transport.tls import client_context
 
 _epoll = monkey.get_original("select", "epoll")  # gevent takes it away: it waits for nobody else; here it never waits
 _READABLE, _WRITABLE = 0x1, 0x4  # EPOLLIN, EPOLLOUT
-_EVENTS_AT_ONCE = 512
+_EVENTS_AT_ONCE = 1 << 12  # all: what is not known of idle connections may cost a call
 _BLOCK_BYTES = 1 << 16
 _NO_LIMIT = 1 << 31
 
@@ -56,7 +56,7 @@ class RestWire:
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         """The one used last is the next to be used."""
-        self._waiting: OrderedDict[Call, None] = OrderedDict()
+        self._waiting: deque[Call] = deque()
         """Those without a connection. There are none while there are idle ones."""
 
     @property
@@ -69,13 +69,13 @@ class RestWire:
         return self._requests.get(path) if body is None else self._requests.post(path, body)
 
     def call(self, request: bytes, timeout_s: float) -> Reply:
-        now_ns = time.perf_counter_ns()
+        now_ns = perf_counter_ns()
         if self._closed:
             return Reply(now_ns, now_ns, Outcome.CANCELLED, b"", "the transport is closed")
+        self._look()  # so that it is known which connections have ended, and no answer waits for this call's work
         call = Call(request, getcurrent().switch)
         self._deadlines.add(call, timeout_s, now_ns)
         try:
-            self._look()  # so that what has happened to connections is known
             self._place(call)
             self._switch()
         except BaseException:  # the caller is killed, or has a timeout of its own
@@ -111,13 +111,13 @@ class RestWire:
         while self._idle:
             if self._begin(call, self._idle.pop()):
                 return
-        self._waiting[call] = None
+        self._waiting.append(call)
         self._dialer.dial()
 
     def _begin(self, call: Call, connection: Connection) -> bool:
         """Send it; False if the connection turns out to have ended before, which says nothing about the call."""
         call.connection, connection.call = connection, call
-        call.sent_ns = time.perf_counter_ns()
+        call.sent_ns = perf_counter_ns()
         try:
             sent = connection.send(call.request)
         except BlockingIOError:
@@ -139,11 +139,11 @@ class RestWire:
         if call.connection is not None:
             self._drop(call.connection)
         else:
-            self._waiting.pop(call, None)
+            self._waiting.remove(call)  # mostly the first: they expire in the order in which they came
 
     def _fail(self, call: Call, outcome: Outcome, detail: str) -> None:
         call.outcome, call.detail = outcome, detail
-        call.end_ns = time.perf_counter_ns()
+        call.end_ns = perf_counter_ns()
         call.sent_ns = call.sent_ns or call.end_ns
         call.waking = self._run_callback(call.resume)
 
@@ -167,7 +167,7 @@ class RestWire:
         self._free(connection)
 
     def _unreachable(self, detail: str) -> None:
-        waiting, self._waiting = self._waiting, OrderedDict()
+        waiting, self._waiting = self._waiting, deque()
         for call in waiting:
             self._fail(call, Outcome.UNREACHABLE, detail)
 
@@ -176,10 +176,9 @@ class RestWire:
         if not self._waiting:
             self._idle.append(connection)
             return
-        call, _ = self._waiting.popitem(last=False)
+        call = self._waiting.popleft()
         if not self._begin(call, connection):
-            self._waiting[call] = None
-            self._waiting.move_to_end(call, last=False)
+            self._waiting.appendleft(call)
             self._dialer.dial()
 
     def _drop(self, connection: Connection) -> None:
@@ -226,11 +225,11 @@ class RestWire:
         call = connection.call
         try:
             data = connection.recv(_BLOCK_BYTES)
-            now_ns = time.perf_counter_ns()
+            now_ns = perf_counter_ns()
             if call is None:  # the server has ended it, or says what nobody asked for
                 self._drop(connection)
                 return
-            answer = connection.take(data)
+            answer = (whole_answer(data) if connection.parser is None else None) or connection.take(data)
         except BlockingIOError:
             return
         except (OSError, BadAnswer) as error:
