@@ -1,4 +1,4 @@
-"""Header blocks: what is encoded means what it should to any decoder and leaves no trace in it; equal blocks are read once."""
+"""Header blocks: encoded, they mean the same to any decoder and leave no trace in it; equal ones are read once."""
 
 from __future__ import annotations
 

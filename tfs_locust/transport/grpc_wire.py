@@ -94,14 +94,13 @@ class GrpcWire:
 
     def finish(self, exchanges: list[Exchange], now_ns: int, peer: str) -> None:
         """Wake their callers, or send again what was not taken. In the hub."""
-        answers = 0
+        self.peers[peer] = self.peers.get(peer, 0) + len(exchanges)
         for exchange in exchanges:
-            if exchange.fate is None:
-                answers += 1
-            elif exchange.fate is Fate.UNTAKEN and self._again(exchange, now_ns):
-                continue
+            if exchange.fate is not None:
+                self.peers[peer] -= 1
+                if exchange.fate is Fate.UNTAKEN and self._again(exchange, now_ns):
+                    continue
             self._wake(exchange, now_ns)
-        self.peers[peer] = self.peers.get(peer, 0) + answers
 
     def changed(self) -> None:
         """Look at the live connections anew, and give them what waits."""
