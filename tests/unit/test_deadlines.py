@@ -1,130 +1,125 @@
-"""Deadlines: each expires at its own time, and none that has ended."""
+"""Each item is over at its time, in one call for all that are due, with one timer for all that wait."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tfs_locust.transport import deadlines
 from tfs_locust.transport.deadlines import Deadlines
 
-_NS = 1_000_000_000
 
-
-@dataclass(eq=False)
-class Call:
-    """What has a deadline."""
-
-    timeout_s: float
-    deadline_ns: int = 0  # for the tests to compare with
-    end_ns: int = 0
-
-
-@dataclass
-class Loop:
-    """A loop whose time a test tells: it holds the timer that is set, if one is."""
-
-    now_ns: int = _NS
-    started: int = 0
-    rung: int = 0
-    after_s: float = 0.0
-    rings_ns: int = 0
-    ring: Any = None
-    expired: list[Call] = field(default_factory=list)
-
-    def timer(self, after_s: float) -> Loop:
+class _Timer:
+    def __init__(self, after_s: float) -> None:
         self.after_s = after_s
-        return self
+        self.rings: Callable[[], None] | None = None
 
-    def start(self, ring: Any, update: bool) -> None:
+    def start(self, rings: Callable[[], None], update: bool) -> None:
         assert update
-        self.started += 1
-        self.rings_ns = self.now_ns + round(self.after_s * _NS)
-        self.ring = ring
-
-    def stop(self) -> None:
-        self.ring = None
+        self.rings = rings
 
     def close(self) -> None:
-        assert self.ring is None
+        self.rings = None
 
-    def run(self, until_ns: int) -> None:
-        """Let time pass, and the timer ring."""
-        while self.ring and self.rings_ns <= until_ns:
-            self.now_ns = self.rings_ns
-            self.rung += 1
-            assert self.rung < 1000
-            ring, self.ring = self.ring, None
-            ring()
-        self.now_ns = until_ns
+
+class _Loop:
+    """A loop whose time the test tells."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.timers: list[_Timer] = []
+
+    def timer(self, after_s: float) -> _Timer:
+        self.timers.append(_Timer(after_s))
+        return self.timers[-1]
+
+    @property
+    def running(self) -> list[_Timer]:
+        return [timer for timer in self.timers if timer.rings]
+
+
+class _Clock:
+    """Deadlines, their loop, and what was over when."""
+
+    def __init__(self) -> None:
+        self.loop = _Loop()
+        self.over: list[tuple[list[str], int]] = []
+        self.deadlines = Deadlines[str](self.loop, lambda items, now_ns: self.over.append((items, now_ns)))
+
+    def ring(self, now_ns: int) -> None:
+        (timer,) = self.loop.running
+        rings, timer.rings = timer.rings, None
+        assert rings
+        self.loop.now_ns = now_ns
+        rings()
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
-    """One, to whose clock the deadlines look too."""
-    loop = Loop()
-    monkeypatch.setattr(time, "perf_counter_ns", lambda: loop.now_ns)
-    return loop
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    """At time 0."""
+    clock = _Clock()
+    monkeypatch.setattr(deadlines, "perf_counter_ns", lambda: clock.loop.now_ns)
+    return clock
 
 
-def _deadlines(loop: Loop) -> Deadlines[Call]:
-    def expire(call: Call) -> None:
-        call.end_ns = loop.now_ns
-        loop.expired.append(call)
-
-    return Deadlines(loop, expire)
-
-
-def test_each_at_its_own_time(loop: Loop) -> None:
-    """Whatever the order in which they came; what is removed, or has ended, never."""
-    deadlines = _deadlines(loop)
-    calls = [Call(timeout_s) for timeout_s in (3.0, 1.0, 2.0, 1.0, 2.0, 9.0)]
-    for call in calls:
-        deadlines.add(call, call.timeout_s, loop.now_ns)
-        loop.run(loop.now_ns + 100_000_000)
-    deadlines.remove(calls[3], 1.0)
-    calls[4].end_ns = 1
-    loop.run(61 * _NS)
-    assert loop.expired == [calls[1], calls[2], calls[0], calls[5]]
-    assert [(call.end_ns - _NS) / 1e9 for call in loop.expired] == [1.1, 2.2, 3.0, 9.5]
-    assert loop.started < 10
+def test_in_turn(clock: _Clock) -> None:
+    """The timer is set for the first, then for the next; what was taken out is not over."""
+    a = clock.deadlines.add("a", 0, 1.0)
+    clock.deadlines.add("b", 5, 1.0)
+    clock.deadlines.add("c", 10, 1.0)
+    assert [timer.after_s for timer in clock.loop.running] == [1.0]
+    del a["b"]
+    clock.ring(1_000_000_005)
+    assert clock.over == [(["a"], 1_000_000_005)]
+    assert [timer.after_s for timer in clock.loop.running] == [5e-9]
+    clock.ring(2_000_000_000)
+    assert clock.over[1:] == [(["c"], 2_000_000_000)]
+    assert clock.loop.running == []
 
 
-def test_one_timer_for_many_calls(loop: Loop) -> None:
-    """Calls that end in time cost no timer each, and leave nothing behind."""
-    deadlines = _deadlines(loop)
-    for _ in range(10_000):
-        call = Call(1.0)
-        deadlines.add(call, 1.0, loop.now_ns)
-        loop.run(loop.now_ns + 1_000_000)
-        deadlines.remove(call, 1.0)
-    assert loop.started <= 11
-    assert deadlines.calls() == []
-    loop.run(loop.now_ns + 60 * _NS)
-    assert loop.expired == []
+def test_items(clock: _Clock) -> None:
+    """What waits is what was added and neither taken out nor over."""
+    for item, timeout_s in (("a", 1.0), ("b", 2.0), ("c", 2.0)):
+        queue = clock.deadlines.add(item, 0, timeout_s)
+    del queue["b"]
+    assert sorted(clock.deadlines.items()) == ["a", "c"]
+    clock.ring(1_000_000_000)
+    assert clock.deadlines.items() == ["c"]
 
 
-@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 7.0]), st.integers(0, 3 * _NS), st.booleans()), max_size=30))
-def test_any_order(steps: list[tuple[float, int, bool]]) -> None:
-    """Of calls with these timeouts, after these pauses, those that are not removed at once expire on time."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        loop = Loop()
-        monkeypatch.setattr(time, "perf_counter_ns", lambda: loop.now_ns)
-        deadlines = _deadlines(loop)
-        stay = []
-        for timeout_s, pause_ns, stays in steps:
-            call = Call(timeout_s, loop.now_ns + int(timeout_s * _NS))
-            deadlines.add(call, timeout_s, loop.now_ns)
-            if stays:
-                stay.append(call)
-            else:
-                deadlines.remove(call, timeout_s)
-            loop.run(loop.now_ns + pause_ns)
-        loop.run(loop.now_ns + 60 * _NS)
-        assert set(loop.expired) == set(stay)
-        assert len(loop.expired) == len(stay)
-        assert all(call.end_ns == call.deadline_ns for call in stay)
+def test_several_timeouts(clock: _Clock) -> None:
+    """A later item may be over sooner: the timer is set anew."""
+    clock.deadlines.add("long", 0, 5.0)
+    clock.deadlines.add("short", 1_000_000_000, 1.0)
+    assert [timer.after_s for timer in clock.loop.running] == [1.0]
+    clock.deadlines.add("middle", 1_000_000_000, 2.0)
+    assert [timer.after_s for timer in clock.loop.running] == [1.0]
+    clock.ring(3_000_000_000)
+    assert clock.over == [(["short", "middle"], 3_000_000_000)]
+    clock.ring(5_000_000_000)
+    assert clock.over[1:] == [(["long"], 5_000_000_000)]
+
+
+def test_ring_too_early(clock: _Clock) -> None:
+    """Loops are not exact: nothing is over before its time."""
+    clock.deadlines.add("a", 0, 1.0)
+    clock.ring(999_999_999)
+    assert [items for items, _ in clock.over if items] == []
+    clock.ring(1_000_000_000)
+    assert [items for items, _ in clock.over if items] == [["a"]]
+
+
+def test_many_timeouts_that_are_done_with(clock: _Clock) -> None:
+    """Leave nothing behind, even if no two are the same."""
+    for number in range(10_000):
+        del clock.deadlines.add("a", 0, 100.0 - number / 1000)["a"]
+    assert len(clock.deadlines._queues) <= 64
+    assert len(clock.loop.running) == 1
+
+
+def test_close(clock: _Clock) -> None:
+    """No timer is left."""
+    clock.deadlines.add("a", 0, 1.0)
+    clock.deadlines.close()
+    assert clock.loop.running == []

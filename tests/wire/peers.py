@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +46,7 @@ class Said:
 
 
 Script = Callable[[Asked], Said]
+Options = Sequence[tuple[str, int]]
 
 
 def echo(asked: Asked) -> Said:
@@ -82,10 +83,12 @@ class Peer:
 
 
 @contextmanager
-def running_peer(protocol: str, host: str = "127.0.0.1", tls: ServerTls | None = None) -> Iterator[Peer]:
-    """A peer that listens on a free port of ``host``."""
+def running_peer(
+    protocol: str, host: str = "127.0.0.1", tls: ServerTls | None = None, options: Options = ()
+) -> Iterator[Peer]:
+    """A peer that listens on a free port of ``host``; ``options`` are grpcio's."""
     peer = Peer()
-    with (_grpc_server if protocol == "grpc" else _http_server)(peer, host, tls):
+    with _grpc_server(peer, host, tls, options) if protocol == "grpc" else _http_server(peer, host, tls):
         yield peer
 
 
@@ -108,8 +111,8 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def _grpc_server(peer: Peer, host: str, tls: ServerTls | None) -> Iterator[None]:
-    options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+def _grpc_server(peer: Peer, host: str, tls: ServerTls | None, options: Options) -> Iterator[None]:
+    options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0), *options]
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
         server = grpc.server(pool, handlers=[_Handler(peer)], options=options)
         address = f"[{host}]:0" if ":" in host else f"{host}:0"

@@ -71,7 +71,7 @@ class Sample(NamedTuple):
     due_ns: int
     """When the schedule said it should be sent."""
     sent_ns: int
-    """When it was handed to the engine."""
+    """When it was handed to the kernel; what the engine waited for a connection or a free stream comes before."""
     end_ns: int
     """When its answer, or the news of its failure, was there."""
     rows: int

@@ -59,8 +59,11 @@ class Tally:
             return DRAIN
         return RUN
 
-    def record(self, sample: Sample, phase: str | None = None) -> None:
+    def record(self, sample: Sample, phase: str | None = None, lag_ns: int | None = None) -> None:
         """Count one sample, in the phase given or else in the one its times say.
+
+        ``lag_ns`` is how late the generator came to it; without it that is from due to sent. (An engine may have to
+        wait between for the server, for a connection or a free stream: that is no lag of the generator's.)
 
         An :attr:`Outcome.UNSENT` sample is one that was never started: its ``sent_ns`` is its ``end_ns``, the time when
         it was given up.
@@ -96,7 +99,7 @@ class Tally:
                 return
         self.finished += 1
         if phase != WARMUP:
-            self.health.send_lag.record(sent_ns - due_ns)
+            self.health.send_lag.record(sent_ns - due_ns if lag_ns is None else lag_ns)
 
     def record_users(self, now_ns: int, users: int) -> None:
         """How many users this worker runs at this time; to be called about once a second."""

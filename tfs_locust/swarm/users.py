@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -128,7 +129,7 @@ class PredictUser(User):
         """Send one request, report it to Locust, and say how it ended.
 
         ``due_ns`` (of ``time.perf_counter_ns``) is when a schedule of your own wanted it sent: response time runs from
-        there. Without it a request is due when it is sent.
+        there. Without it a request is due now.
 
         ``inputs`` are arrays by input name, or a body that is encoded already; without them the next payload of the
         pool is sent. Encoding happens before the clock starts, decoding only when outputs are asked for. A failed
@@ -141,13 +142,13 @@ class PredictUser(User):
         recorder = self._measurement.recorder
         if recorder is not None:
             recorder.tally.started += 1
-        reply = scenario.transport.call(request, scenario.timeout_s)
-        reply, key = scenario.examine(reply)
+        called_ns = time.perf_counter_ns()
         if due_ns is None:
-            due_ns = reply.sent_ns
+            due_ns = called_ns
+        reply, key = scenario.examine(scenario.transport.call(request, scenario.timeout_s))
         sample = Sample(key, due_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body))
         if recorder is not None:
-            recorder.tally.record(sample)
+            recorder.tally.record(sample, lag_ns=called_ns - due_ns)
         prediction = Prediction(scenario, reply, sample)
         self.environment.events.request.fire(
             request_type=scenario.protocol,

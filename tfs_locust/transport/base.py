@@ -22,7 +22,8 @@ class Reply(NamedTuple):
     """How one call ended. Times are nanoseconds of ``time.perf_counter_ns``, taken by the transport."""
 
     sent_ns: int
-    """When the call was made: what it then waited for a connection or a free stream is the server's, not ours."""
+    """When it was handed to the kernel, or to what this turn of the loop sends at its end; waiting for a connection or
+    a free stream comes before. Of a call that never came so far, its end."""
     end_ns: int
     outcome: Outcome
     body: bytes

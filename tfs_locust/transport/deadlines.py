@@ -1,91 +1,80 @@
-"""Many deadlines, one timer: a timer for each call would cost as much as the call."""
+"""When calls in flight are to be given up: one timer for all of them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from itertools import takewhile
+from time import perf_counter_ns
+from typing import Any, Generic, TypeVar
 
-_NEVER = 1 << 62
-_NS = 1_000_000_000
-
-
-class Timed(Protocol):
-    """What has a deadline."""
-
-    end_ns: int
-    """Zero until it is over: what has ended in time, and is about to be removed, does not expire."""
+Item = TypeVar("Item")
+_NEVER = 1 << 63
 
 
-Call = TypeVar("Call", bound=Timed)
+class Deadlines(Generic[Item]):
+    """Items with the time at which each is over; an item is taken out by deleting it from the queue it was put in.
 
-
-class Deadlines(Generic[Call]):
-    """Calls in flight, by their timeout.
-
-    Calls of one timeout expire in the order in which they came, so that a dict per timeout is a queue with cheap
-    removal, and nothing of a call is kept once it has ended. Users have few timeouts.
+    A queue holds the items of one timeout, so that they are over in the order in which they came: to add and to take
+    out costs a dictionary's time, however many there are.
     """
 
-    def __init__(self, loop: Any, expire: Callable[[Call], None]) -> None:
-        """``loop`` is gevent's; ``expire`` is called in its hub, and must not wait."""
+    def __init__(self, loop: Any, over: Callable[[list[Item], int], None]) -> None:
+        """``over`` is called in gevent's hub with the items whose time has come, and the time in nanoseconds."""
         self._loop = loop
-        self._expire = expire
-        self._queues: dict[float, dict[Call, int]] = {}
-        """Timeout in seconds -> call -> when it began, on ``time.perf_counter_ns``."""
-        self._timer: Any = None
+        self._over = over
+        self._timer = loop.timer(0)
         self._rings_ns = _NEVER
+        self._queues: dict[float, dict[Item, int]] = {}
+        self._swept_at = 64
 
-    def add(self, call: Call, timeout_s: float, now_ns: int) -> None:
-        """Let ``call`` expire ``timeout_s`` seconds from now, unless it is removed before."""
+    def add(self, item: Item, now_ns: int, timeout_s: float) -> dict[Item, int]:
+        """Put ``item`` into a queue, which is returned; both times are on the clock of ``time.perf_counter_ns``."""
         queue = self._queues.get(timeout_s)
-        if not queue:  # else the timer rings for its first call, or earlier
-            queue = self._queues.setdefault(timeout_s, {})
-            deadline_ns = now_ns + int(timeout_s * _NS)
-            if deadline_ns < self._rings_ns:
-                self._ring_at(deadline_ns, now_ns)
-        queue[call] = now_ns
+        if queue is None:
+            queue = self._new_queue(timeout_s)
+        queue[item] = deadline_ns = now_ns + int(timeout_s * 1e9)
+        if deadline_ns < self._rings_ns:
+            self._wind(deadline_ns, now_ns)
+        return queue
 
-    def remove(self, call: Call, timeout_s: float) -> None:
-        """The call was given up, or its end is known."""
-        queue = self._queues.get(timeout_s)
-        if queue:
-            queue.pop(call, None)
-
-    def calls(self) -> list[Call]:
-        """All that have not ended, and perhaps some that have."""
-        return [call for queue in self._queues.values() for call in queue]
+    def items(self) -> list[Item]:
+        """All that wait."""
+        return [item for queue in self._queues.values() for item in queue]
 
     def close(self) -> None:
-        """Ring no more."""
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        self._timer.close()
 
-    def _ring_at(self, deadline_ns: int, now_ns: int) -> None:
-        self.close()
-        self._rings_ns = deadline_ns
-        self._timer = self._loop.timer(max(deadline_ns - now_ns, 0) / _NS)
-        # the loop's own clock stands still while greenlets work, and the timer would ring early
+    def _new_queue(self, timeout_s: float) -> dict[Item, int]:
+        if len(self._queues) >= self._swept_at:
+            self._sweep()
+            self._swept_at = 64 + 2 * len(self._queues)
+        queue: dict[Item, int] = {}
+        self._queues[timeout_s] = queue
+        return queue
+
+    def _sweep(self) -> None:
+        for timeout_s in [timeout_s for timeout_s, queue in self._queues.items() if not queue]:
+            del self._queues[timeout_s]
+
+    def _wind(self, rings_ns: int, now_ns: int) -> None:
+        self._rings_ns = rings_ns
+        self._timer.close()
+        self._timer = self._loop.timer(max(0, rings_ns - now_ns) / 1e9)
+        # the loop's own time is that of its last turn: without the update it would ring early
         self._timer.start(self._ring, update=True)
 
     def _ring(self) -> None:
-        now_ns = time.perf_counter_ns()
-        next_ns = self._rings_ns = _NEVER
-        for timeout_s, queue in list(self._queues.items()):
-            over = []
-            for call, began_ns in queue.items():
-                deadline_ns = began_ns + int(timeout_s * _NS)
-                if deadline_ns > now_ns and not call.end_ns:
-                    next_ns = min(next_ns, deadline_ns)
-                    break
-                over.append(call)
-            for call in over:
-                del queue[call]
-                if not call.end_ns:
-                    self._expire(call)
-            if not queue:
-                del self._queues[timeout_s]
-        if next_ns < _NEVER:
-            self._ring_at(next_ns, time.perf_counter_ns())
+        now_ns = perf_counter_ns()
+        over: list[Item] = []
+        next_ns = _NEVER
+        for queue in self._queues.values():
+            due = list(takewhile(lambda item: queue[item] <= now_ns, queue))  # noqa: B023 - is done with at once
+            for item in due:
+                del queue[item]
+            over += due
+            if queue:
+                next_ns = min(next_ns, next(iter(queue.values())))
+        self._rings_ns = _NEVER
+        if next_ns != _NEVER:
+            self._wind(next_ns, now_ns)
+        self._over(over, now_ns)

@@ -181,6 +181,8 @@ class GrpcConnection:
 
     def _lost(self, text: str) -> None:
         now_ns = perf_counter_ns()
+        if not self.http2.settled and self._pipe is None:
+            text += " before HTTP/2 began; the server may expect TLS"
         ended = self.close(text)
         self._retire(self)
         self._finish(ended, now_ns, self.peer)

@@ -101,7 +101,8 @@ class GrpcPool:
                     break
         finally:
             self._keeper = None
-        self._calls.changed()  # if one is still missing, the next call has to ask for it
+        if len(self.live) < self._target:
+            self._calls.changed()  # so that the next call asks for what is missing
 
     def _attempt(self) -> None:
         """Begin to connect to all addresses at which connections are missing."""

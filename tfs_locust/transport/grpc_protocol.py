@@ -62,6 +62,7 @@ _RESET_OUTCOMES: dict[int, Outcome] = {
     ErrorCode.INADEQUATE_SECURITY: Outcome.PERMISSION_DENIED,
 }
 
+_OK = Outcome.OK  # a member of an enumeration takes time to be looked up
 _PREFIX = struct.Struct(">BI")  # of a message: whether it is compressed, its length
 PREFIX_BYTES = _PREFIX.size
 
@@ -145,7 +146,7 @@ def meaning(fields: Fields) -> Meaning:
 def answer(exchange: Exchange) -> tuple[Outcome, bytes, str]:
     """How an exchange ended: outcome, message, words of a failure."""
     trailers: Meaning | None = exchange.trailers
-    if exchange.fate is None and trailers is not None and trailers.outcome is Outcome.OK:
+    if exchange.fate is None and trailers is not None and trailers.outcome is _OK:
         parts = exchange.parts
         if parts is None:
             return Outcome.INTERNAL, b"", "No message returned for unary request"
@@ -153,7 +154,7 @@ def answer(exchange: Exchange) -> tuple[Outcome, bytes, str]:
         if len(parts) == 1 and len(first) >= PREFIX_BYTES:
             compressed, length = _PREFIX.unpack_from(first)
             if not compressed and length == len(first) - PREFIX_BYTES:
-                return Outcome.OK, first[PREFIX_BYTES:], ""
+                return _OK, first[PREFIX_BYTES:], ""
         return _message(b"".join(parts))
     if exchange.fate is not None:
         if exchange.fate is Fate.LOST:

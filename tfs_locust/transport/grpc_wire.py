@@ -11,12 +11,12 @@ from itertools import cycle
 from time import perf_counter_ns
 from typing import Any
 
-import gevent
+from gevent import get_hub, getcurrent
 
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.transport.base import Endpoint, Reply
+from tfs_locust.transport.deadlines import Deadlines
 from tfs_locust.transport.grpc_connection import GrpcConnection
-from tfs_locust.transport.grpc_deadlines import Deadlines
 from tfs_locust.transport.grpc_pool import GrpcPool
 from tfs_locust.transport.grpc_protocol import Method, answer, common_fields
 from tfs_locust.transport.http2_exchange import Exchange, Fate
@@ -36,7 +36,7 @@ class GrpcWire:
         self.peers: dict[str, int] = {}
         """Address, as ``127.0.0.1:8500`` -> how many answers came from it."""
         self._common = common_fields(endpoint.authority, endpoint.tls is not None, endpoint.headers)
-        self._hub: Any = gevent.get_hub()
+        self._hub: Any = get_hub()
         self._wait = self._hub.switch
         self._deadlines = Deadlines[Exchange](self._hub.loop, self._over)
         self._pool = GrpcPool(endpoint, connections, self)
@@ -51,7 +51,7 @@ class GrpcWire:
 
     def call(self, request: Method, timeout_s: float) -> Reply:
         framed = request.request if request.timeout_s == timeout_s else request.timed(timeout_s)
-        exchange = Exchange(framed, gevent.getcurrent())
+        exchange = Exchange(framed, getcurrent())
         now_ns = perf_counter_ns()
         rotation = self._rotation
         if rotation is None or not next(rotation).send(exchange, now_ns):
@@ -68,13 +68,14 @@ class GrpcWire:
             raise
         finally:
             queue.pop(exchange, None)
-        sent_ns, end_ns = exchange.sent_ns, exchange.end_ns
+        end_ns = exchange.end_ns
+        sent_ns = exchange.sent_ns or end_ns
         if exchange.outcome is not None:
-            return Reply(sent_ns or end_ns, end_ns, exchange.outcome, b"", exchange.text)
+            return Reply(sent_ns, end_ns, exchange.outcome, b"", exchange.text)
         outcome, body, detail = answer(exchange)
-        if outcome is Outcome.CANCELLED and exchange.fate and end_ns >= now_ns + timeout_s * 1e9:
+        if exchange.fate is not None and outcome is Outcome.CANCELLED and end_ns >= now_ns + timeout_s * 1e9:
             outcome, detail = Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded"  # the server kept time, too
-        return Reply(sent_ns or end_ns, end_ns, outcome, body, detail)
+        return Reply(sent_ns, end_ns, outcome, body, detail)
 
     def close(self) -> None:
         if self._closed:
@@ -94,14 +95,13 @@ class GrpcWire:
 
     def finish(self, exchanges: list[Exchange], now_ns: int, peer: str) -> None:
         """Wake their callers, or send again what was not taken. In the hub."""
-        answers = 0
+        self.peers[peer] = self.peers.get(peer, 0) + len(exchanges)
         for exchange in exchanges:
-            if exchange.fate is None:
-                answers += 1
-            elif exchange.fate is Fate.UNTAKEN and self._again(exchange, now_ns):
-                continue
+            if exchange.fate is not None:
+                self.peers[peer] -= 1
+                if exchange.fate is Fate.UNTAKEN and self._again(exchange, now_ns):
+                    continue
             self._wake(exchange, now_ns)
-        self.peers[peer] = self.peers.get(peer, 0) + answers
 
     def changed(self) -> None:
         """Look at the live connections anew, and give them what waits."""

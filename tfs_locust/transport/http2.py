@@ -69,9 +69,7 @@ class Http2:
         if self._rest:
             data = self._rest + data
         try:
-            if not self.settled:
-                check_first(data)
-            self._rest = data[self._read(data) :]
+            self._rest = data[self._read(data) :] if self.settled or check_first(data) else data
         except PeerError as error:
             self._rest = b""
             self.sender.put(h2.goaway(error.code, str(error)))

@@ -49,7 +49,7 @@ class RestWire:
         # it keeps the loop from ending no more than an idle connection should; calls have their deadlines' timer
         self._watcher = hub.loop.io(self._epoll.fileno(), _READABLE, ref=False)
         self._watcher.start(self._look)
-        self._deadlines: Deadlines[Call] = Deadlines(hub.loop, self._expire)
+        self._deadlines = Deadlines[Call](hub.loop, self._over)
         self._dialer = Dialer(
             endpoint, context, server_name(endpoint), self._wanted, self._connected, self._unreachable
         )
@@ -74,7 +74,7 @@ class RestWire:
             return Reply(now_ns, now_ns, Outcome.CANCELLED, b"", "the transport is closed")
         self._look()  # so that it is known which connections have ended, and no answer waits for this call's work
         call = Call(request, getcurrent().switch)
-        self._deadlines.add(call, timeout_s, now_ns)
+        queue = self._deadlines.add(call, now_ns, timeout_s)
         try:
             self._place(call)
             self._switch()
@@ -85,14 +85,14 @@ class RestWire:
                 call.waking.stop()
             raise
         finally:
-            self._deadlines.remove(call, timeout_s)
+            queue.pop(call, None)
         return call.reply()
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        for call in self._deadlines.calls():
+        for call in self._deadlines.items():
             if not call.end_ns:
                 self._withdraw(call)
                 self._fail(call, Outcome.CANCELLED, "the transport was closed")
@@ -147,9 +147,12 @@ class RestWire:
         call.sent_ns = call.sent_ns or call.end_ns
         call.waking = self._run_callback(call.resume)
 
-    def _expire(self, call: Call) -> None:
-        self._withdraw(call)
-        self._fail(call, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    def _over(self, calls: list[Call], _now_ns: int) -> None:
+        """Their time is up."""
+        for call in calls:
+            if not call.end_ns:  # else it is about to be told
+                self._withdraw(call)
+                self._fail(call, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
     # connections
 
