@@ -37,6 +37,11 @@ ENGINES = {
 }
 
 
+def names(protocol: str, kind: str = "") -> list[str]:
+    """The engines of a protocol, or those of a kind, ``wire`` or ``library``, among them."""
+    return [name for name, engine in ENGINES.items() if engine.protocol == protocol and name.endswith(kind)]
+
+
 def call(engine: Engine, transport: Transport[Any], body: bytes | None = b"hello", timeout_s: float = LONG_S) -> Reply:
     """Ask a scripted peer."""
     return transport.call(transport.prepare(engine.path, body), timeout_s)

@@ -15,11 +15,25 @@ AT_ONCE = 50
 
 @contextmanager
 def playing(
-    scene: str, engine_name: str, port: int, requests: Sequence[tuple[str, bytes]], at_once: int = AT_ONCE
+    scene: str,
+    engine_name: str,
+    port: int,
+    requests: Sequence[tuple[str, bytes]],
+    at_once: int = AT_ONCE,
+    *,
+    host: str = "127.0.0.1",
+    ca_file: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that plays a scene of greenlets.py; it is killed in the end if it still runs."""
-    encoded = [(path, base64.b64encode(body).decode()) for path, body in requests]
-    load = {"scene": scene, "engine": engine_name, "port": port, "requests": encoded, "at_once": at_once}
+    load = {
+        "scene": scene,
+        "engine": engine_name,
+        "host": host,
+        "port": port,
+        "ca_file": ca_file,
+        "requests": [(path, base64.b64encode(body).decode()) for path, body in requests],
+        "at_once": at_once,
+    }
     command = [sys.executable, "-m", "tests.wire.greenlets"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -41,6 +55,14 @@ def hear(process: subprocess.Popen[str]) -> str:
     """Its next line."""
     assert process.stdout is not None
     return process.stdout.readline()
+
+
+def enough(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """End the scene ``steady``; what it says."""
+    tell(process, "enough")
+    told = outcome(process)
+    assert told["wrong"] == []
+    return told
 
 
 def outcome(process: subprocess.Popen[str]) -> dict[str, Any]:
