@@ -73,6 +73,8 @@ def running_nginx(folder: Path, *servers: str) -> Iterator[Nginx]:
     with ExitStack() as stack:
         # Taken here and inherited, as when nginx replaces its own program: so no other can take a port between.
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512)) for _ in servers]
+        for listener in sockets:
+            listener.setblocking(False)  # which nginx takes for granted
         descriptors = [listener.fileno() for listener in sockets]
         ports = [listener.getsockname()[1] for listener in sockets]
         file = folder / "nginx.conf"

@@ -16,7 +16,7 @@ import pytest
 from tests.wire.counting import clients, counted, running_counting
 from tests.wire.engines import ENGINES, Engine, names, wait_until
 from tests.wire.nginx import running_nginx
-from tests.wire.playing import AT_ONCE, enough, outcome, playing
+from tests.wire.playing import AT_ONCE, enough, playing
 
 over_grpc = pytest.mark.parametrize("engine_name", names("grpc"))
 
@@ -38,6 +38,15 @@ def _wait_for_more(notes: Path, number: int) -> None:
     """``number`` requests more have come."""
     goal = len(notes.read_text().splitlines()) + number
     wait_until(lambda: len(notes.read_text().splitlines()) >= goal)
+
+
+def _assert_sent_again(engine_name: str, told: dict[str, Any], notes: Path) -> None:
+    """What a server did not take is sent again, as often as it takes; grpcio does so once and then gives it up."""
+    if engine_name == "grpc_library":
+        assert set(told["ended"].values()) <= {"ok", "connection_lost"}, told["details"]
+        assert counted(notes) == Counter(name for name, ended in told["ended"].items() if ended == "ok")
+    else:
+        _assert_each_once(told, notes)
 
 
 def _assert_each_once(told: dict[str, Any], notes: Path) -> None:
@@ -63,7 +72,7 @@ def test_connection_age(delay_s: float, grace: dict[str, int], engine_name: str,
 
 @over_grpc
 def test_graceful_end(engine_name: str, notes: Path) -> None:
-    """A server that is asked to end answers what it has; what it has not is unreachable, until it is back."""
+    """A server that is asked to end answers what it has; what comes then it cancels, later it is unreachable."""
     with running_counting("grpc", notes, delay_s=0.05) as server, _load(engine_name, server.port) as playing:
         _wait_for_more(notes, 100)
         server.process.send_signal(signal.SIGTERM)
@@ -71,7 +80,7 @@ def test_graceful_end(engine_name: str, notes: Path) -> None:
         with running_counting("grpc", notes, server.port):
             _wait_for_more(notes, 100)
             told = enough(playing)
-    assert set(told["ended"].values()) <= {"ok", "unreachable"}, told["details"]
+    assert set(told["ended"].values()) <= {"ok", "cancelled", "unreachable"}, told["details"]
     assert counted(notes) == Counter(name for name, ended in told["ended"].items() if ended == "ok")
 
 
@@ -89,11 +98,11 @@ def test_killed_and_back(engine: Engine, engine_name: str, notes: Path) -> None:
     assert set(ended.values()) <= {"ok", "unreachable", "connection_lost"}, told["details"]
     assert set(came.values()) == {1}
     answered, lost, unreachable = (
-        {name for name, how in ended.items() if how == outcome}
-        for outcome in ("ok", "connection_lost", "unreachable")
+        {name for name, how in ended.items() if how == outcome} for outcome in ("ok", "connection_lost", "unreachable")
     )
     assert 0 < len(lost) <= AT_ONCE
-    assert answered <= set(came) <= answered | lost
+    assert answered - set(came) == set()
+    assert set(came) - answered - lost == set()
     assert not unreachable & set(came)
     assert all(ended[name] == "ok" for name in list(ended)[-AT_ONCE:])
 
@@ -120,7 +129,7 @@ def test_nginx_ends_connections(limit: str, engine: Engine, engine_name: str, no
         _wait_for_more(notes, 2000)
         told = enough(playing)
         connections = {line.split()[1] for line in nginx.log()}
-    _assert_each_once(told, notes)
+    _assert_sent_again(engine_name, told, notes)
     assert len(connections) >= 4
 
 
@@ -149,7 +158,7 @@ def test_max_concurrent_streams_of_grpcio(most: int, engine_name: str, notes: Pa
     ):
         _wait_for_more(notes, 500)
         told = enough(playing)
-    _assert_each_once(told, notes)
+    _assert_sent_again(engine_name, told, notes)
     assert len(clients(notes)) == 1
 
 
@@ -163,7 +172,7 @@ def test_max_concurrent_streams_of_nginx(engine_name: str, notes: Path, tmp_path
     ):
         _wait_for_more(notes, 500)
         told = enough(playing)
-    _assert_each_once(told, notes)
+    _assert_sent_again(engine_name, told, notes)
 
 
 @over_grpc
