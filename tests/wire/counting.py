@@ -83,8 +83,8 @@ def main() -> None:
         return echo(asked)
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before threads are made, which inherit it
-    with running_peer(load["protocol"], port=load["port"], options=load["options"]) as peer:
-        peer.script, peer.patience_s = script, _GRACE_S
+    with running_peer(load["protocol"], port=load["port"], script=script, options=load["options"]) as peer:
+        peer.patience_s = _GRACE_S
         print(peer.port, flush=True)
         signal.sigwait([signal.SIGTERM])
 

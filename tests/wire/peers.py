@@ -92,10 +92,11 @@ def running_peer(
     tls: ServerTls | None = None,
     *,
     port: int = 0,
+    script: Script = echo,
     options: Mapping[str, int] | None = None,
 ) -> Iterator[Peer]:
     """A peer that listens on ``host``, on a free port if none is given; ``options`` are gRPC core's."""
-    peer = Peer(port)
+    peer = Peer(port, script)
     with _grpc_server(peer, host, tls, options or {}) if protocol == "grpc" else _http_server(peer, host, tls):
         yield peer
 
