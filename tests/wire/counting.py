@@ -52,12 +52,19 @@ def clients(notes: Path) -> set[str]:
 
 @contextmanager
 def running_counting(
-    protocol: str, notes: Path, port: int = 0, *, delay_s: float = 0.0, options: Mapping[str, int] | None = None
+    protocol: str,
+    notes: Path,
+    port: int = 0,
+    *,
+    host: str = "127.0.0.1",
+    delay_s: float = 0.0,
+    options: Mapping[str, int] | None = None,
 ) -> Iterator[CountingServer]:
     """A server that echoes after ``delay_s`` and adds to ``notes``; it is killed in the end if it still runs."""
     load = {
         "protocol": protocol,
         "notes": str(notes),
+        "host": host,
         "port": port,
         "delay_s": delay_s,
         "options": dict(options or {}),
@@ -83,7 +90,8 @@ def main() -> None:
         return echo(asked)
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before threads are made, which inherit it
-    with running_peer(load["protocol"], port=load["port"], script=script, options=load["options"]) as peer:
+    where = {"host": load["host"], "port": load["port"]}
+    with running_peer(load["protocol"], **where, script=script, options=load["options"]) as peer:
         peer.patience_s = _GRACE_S
         print(peer.port, flush=True)
         signal.sigwait([signal.SIGTERM])

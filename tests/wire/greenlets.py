@@ -27,6 +27,7 @@ import gevent
 from gevent.pool import Pool
 
 from tests.wire.engines import ENGINES
+from tests.wire.resolving import knowing
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.transport.base import Endpoint, Reply, Transport
 from tfs_locust.transport.tls import Tls
@@ -134,10 +135,11 @@ SCENES: dict[str, Callable[[Transport[Any], Requests, int], dict[str, Any]]] = {
 def main() -> None:
     """Read the load, play its scene, say what became of it."""
     load = json.loads(sys.stdin.readline())
-    tls = Tls(load["ca_file"]) if load["ca_file"] else None
-    transport = ENGINES[load["engine"]].open(Endpoint(load["host"], load["port"], tls))
     requests = [(path, base64.b64decode(body)) for path, body in load["requests"]]
-    _say(json.dumps(SCENES[load["scene"]](transport, requests, load["at_once"])))
+    tls = Tls(load["ca_file"]) if load["ca_file"] else None
+    with knowing(load["names"]):
+        transport = ENGINES[load["engine"]].open(Endpoint(load["host"], load["port"], tls))
+        _say(json.dumps(SCENES[load["scene"]](transport, requests, load["at_once"])))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,14 +23,19 @@ def playing(
     *,
     host: str = "127.0.0.1",
     ca_file: str | None = None,
+    names: Mapping[str, list[str]] | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process that plays a scene of greenlets.py; it is killed in the end if it still runs."""
+    """A process that plays a scene of greenlets.py; it is killed in the end if it still runs.
+
+    ``names`` are what it knows beyond what the machine does: name -> addresses.
+    """
     load = {
         "scene": scene,
         "engine": engine_name,
         "host": host,
         "port": port,
         "ca_file": ca_file,
+        "names": dict(names or {}),
         "requests": [(path, base64.b64encode(body).decode()) for path, body in requests],
         "at_once": at_once,
     }
