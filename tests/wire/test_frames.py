@@ -5,6 +5,7 @@ Rules are those of RFC 9113 and of gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md,
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
@@ -68,14 +69,18 @@ def _padded(kind: int, flags: int, payload: bytes, size: int) -> Callable[[int, 
     return _on(kind, flags | PADDED, bytes((size,)) + payload + bytes(size))
 
 
-def _cut(stream: int, _: bytes) -> bytes:
-    """A header block in four pieces, one of them empty."""
+def _cut(*places: int) -> Callable[[int, bytes], bytes]:
+    """A header block in several pieces."""
     whole = HEAD + _LONG_FIELDS
-    pieces = [whole[:1], b"", whole[1:5000], whole[5000:]]
-    return b"".join(
-        frame(HEADERS if at == 0 else CONTINUATION, END_HEADERS if at == 3 else 0, stream, piece)
-        for at, piece in enumerate(pieces)
-    )
+
+    def frames(stream: int, _: bytes) -> bytes:
+        pieces = [whole[begin:end] for begin, end in itertools.pairwise((0, *places, len(whole)))]
+        return b"".join(
+            frame(CONTINUATION if at else HEADERS, END_HEADERS if at == len(places) else 0, stream, piece)
+            for at, piece in enumerate(pieces)
+        )
+
+    return frames
 
 
 _GOOD: dict[str, Script] = {
@@ -93,7 +98,9 @@ _GOOD: dict[str, Script] = {
         _padded(HEADERS, END_HEADERS | END_STREAM, TAIL, 0),
     ),
     "priority within HEADERS": _sends(_on(HEADERS, END_HEADERS | 0x20, bytes(5) + HEAD), _DATA, _TAIL),
-    "CONTINUATION": _sends(_cut, _DATA, _TAIL),
+    "CONTINUATION": _sends(_cut(1, 2, 5000), _DATA, _TAIL),
+    "empty CONTINUATION": _sends(_cut(100, 100), _DATA, _TAIL),
+    "empty HEADERS before CONTINUATION": _sends(_cut(0), _DATA, _TAIL),
     "long header fields": _sends(_on(HEADERS, END_HEADERS, HEAD + _LONG_FIELDS), _DATA, _TAIL),
     "interim answer": _sends(_on(HEADERS, END_HEADERS, block((":status", "103"))), _HEAD, _DATA, _TAIL),
     "static table": _sends(_on(HEADERS, END_HEADERS, b"\x88\x0f\x10" + b"\x10application/grpc"), _DATA, _TAIL),

@@ -125,7 +125,8 @@ def test_goaway_of_an_idle_connection(engine: Engine, connect: Connect) -> None:
         for number in range(5):
             assert call(engine, transport, b"%d" % number)[2:] == (Outcome.OK, b"%d" % number, "")
         # what comes after the GOAWAY the server does not take
-        assert [connection.bodies[0] for connection in peer.connections] == [b"0", b"1", b"2", b"3", b"4"]
+        taken = [connection.bodies[0] for connection in peer.connections if connection.bodies]
+        assert taken == [b"0", b"1", b"2", b"3", b"4"]
 
 
 def _refuses(times: int) -> Script:

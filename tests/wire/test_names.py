@@ -33,7 +33,7 @@ def test_one_of_two_families(host: str, engine: Engine, engine_name: str, connec
 @pytest.mark.parametrize("engine_name", [*names("grpc", "wire"), *names("rest", "wire")])
 def test_two_addresses(engine: Engine, engine_name: str, tmp_path: Path) -> None:
     """Both get load; when one is killed the other goes on and only what was in flight is lost; when it is back it gets
-    load again. The engine's own count of answers by address is the servers'.
+    load again, over HTTP as far as there are new connections. The engine's own count of answers by address is theirs.
     """
     notes = {_FIRST: tmp_path / "first", _SECOND: tmp_path / "second"}
     for file in notes.values():
@@ -55,8 +55,9 @@ def test_two_addresses(engine: Engine, engine_name: str, tmp_path: Path) -> None
         second.kill()
         wait_for_more(_FIRST)
         with running_counting(engine.protocol, notes[_SECOND], first.port, host=_SECOND, delay_s=0.01):
-            for address in notes:
-                wait_for_more(address)
+            wait_for_more(_FIRST)
+            if engine.protocol == "grpc":
+                wait_for_more(_SECOND)
             told = enough(process)
     ended = told["ended"]
     assert set(ended.values()) == {"ok", "connection_lost"}, told["details"]
