@@ -265,6 +265,27 @@ def test_room(case: str, engine: Engine, connect: Connect) -> None:
         assert peer.connections[0].bodies == [body]
 
 
+@only_wire
+def test_no_more_streams_than_allowed(engine: Engine, engine_name: str) -> None:
+    """Three at once, from the first on, and the next as soon as one ends. (grpcio does not wait to learn the limit.)"""
+
+    def script(connection: Connection) -> None:
+        connection.greet({MAX_CONCURRENT_STREAMS: 3})
+        waiting = []
+        for number in range(30):
+            waiting.append(connection.request())
+            if len(waiting) == 3:
+                connection.ping()
+                assert len(connection.bodies) == number + 1, "a stream more than allowed"
+                connection.send(answer(*waiting.pop(0)))
+        for stream, body in waiting:
+            connection.send(answer(stream, body))
+        connection.drain()
+
+    with running_frames(script) as peer:
+        assert _together(engine, engine_name, peer, 30, 30) == _all_ok(30)
+
+
 @over_grpc
 def test_no_streams_at_first(engine: Engine, connect: Connect) -> None:
     """A server that allows no stream at all is waited for until it does."""

@@ -5,6 +5,7 @@ The libraries cannot tell when they send, and pace themselves.
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import gevent
@@ -12,12 +13,7 @@ import pytest
 
 from tests.wire.conftest import Connect
 from tests.wire.engines import SHORT_S, Engine, call, names
-from tests.wire.frames import (
-    MAX_CONCURRENT_STREAMS,
-    Connection,
-    answer,
-    running_frames,
-)
+from tests.wire.frames import MAX_CONCURRENT_STREAMS, Connection, answer, running_frames
 from tests.wire.peers import Peer
 from tests.wire.relay import running_relay
 from tfs_locust.measure.sample import Outcome
@@ -66,7 +62,7 @@ def test_what_waits_for_a_stream(engine: Engine, connect: Connect) -> None:
         calls = [gevent.spawn(call, engine, transport, b"%d" % number) for number in range(5)]
         replies = sorted(greenlet.get() for greenlet in calls)
         assert [reply.outcome for reply in replies] == [Outcome.OK] * 5
-        for first, second in zip(replies, replies[1:], strict=False):
+        for first, second in itertools.pairwise(replies):
             assert first.sent_ns < first.end_ns <= second.sent_ns
 
 
