@@ -126,7 +126,7 @@ def test_nginx_ends_connections(limit: str, engine: Engine, engine_name: str, no
         running_nginx(tmp_path, _PROXY[engine.protocol](server.port, limit)) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
-        _wait_for_more(notes, 500)
+        _wait_for_more(notes, 300)
         wait_until(lambda: len({line.split()[1] for line in nginx.log()}) >= 4)
         told = enough(playing)
     _assert_sent_again(engine_name, told, notes)
@@ -143,7 +143,7 @@ def test_nginx_reload(engine: Engine, engine_name: str, notes: Path, tmp_path: P
         _load(engine_name, nginx.port) as playing,
     ):
         for _ in range(3):
-            _wait_for_more(notes, 300)
+            _wait_for_more(notes, 200)
             nginx.reload()
         _wait_for_more(notes, 300)
         told = enough(playing)
@@ -162,7 +162,7 @@ def test_max_concurrent_streams_of_grpcio(most: int, engine_name: str, notes: Pa
         running_counting("grpc", notes, options={"grpc.max_concurrent_streams": most}) as server,
         _load(engine_name, server.port) as playing,
     ):
-        _wait_for_more(notes, 500)
+        _wait_for_more(notes, 300)
         told = enough(playing)
     _assert_sent_again(engine_name, told, notes)
     assert len(clients(notes)) == 1
@@ -176,7 +176,7 @@ def test_max_concurrent_streams_of_nginx(engine_name: str, notes: Path, tmp_path
         running_nginx(tmp_path, _grpc_proxy(server.port, "http2_max_concurrent_streams 1;")) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
-        _wait_for_more(notes, 500)
+        _wait_for_more(notes, 300)
         told = enough(playing)
     _assert_sent_again(engine_name, told, notes)
 

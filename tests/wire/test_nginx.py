@@ -88,7 +88,7 @@ def test_sizes_through_nginx(variant: int, engine: Engine, peer: Peer, connect: 
 
 def test_large_bodies_together(engine: Engine, engine_name: str, peer: Peer, tmp_path: Path) -> None:
     """Several at once share windows and buffers, and none gets another's bytes."""
-    bodies = [bytes((number,)) * (_MB + number) for number in range(16)]
+    bodies = [bytes((number,)) * (_MB + number) for number in range(10)]
     requests = [(engine.path, body) for body in bodies]
     with (
         _proxy(engine, tmp_path, peer.port) as nginx,
