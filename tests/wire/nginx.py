@@ -69,7 +69,7 @@ def _configuration(folder: Path, servers: Sequence[str], ports: Sequence[int]) -
 @contextmanager
 def running_nginx(folder: Path, *servers: str) -> Iterator[Nginx]:
     """nginx with ``server`` blocks of the given contents, in which LISTEN stands for a free port of loopback."""
-    assert _PROGRAM, "nginx is missing: apt-get install nginx-light"
+    assert _PROGRAM, "nginx is missing: apt-get install nginx"
     with ExitStack() as stack:
         # Taken here and inherited, as when nginx replaces its own program: so no other can take a port between.
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512)) for _ in servers]
