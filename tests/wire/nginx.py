@@ -66,6 +66,16 @@ def _configuration(folder: Path, servers: Sequence[str], ports: Sequence[int]) -
     """
 
 
+def gateway(protocol: str, port: int, settings: str = "", *, listen: str = "") -> str:
+    """A server's contents: a proxy, by ``grpc`` or ``rest``, to ``port``, which sends nothing twice by itself."""
+    if protocol == "grpc":
+        there = f"grpc_pass grpc://127.0.0.1:{port}; grpc_next_upstream off; grpc_buffer_size 64k;"
+        listen += " http2"
+    else:
+        there = f"proxy_pass http://127.0.0.1:{port}; proxy_next_upstream off; proxy_http_version 1.1;"
+    return f"listen LISTEN {listen}; {settings} location / {{ {there} }}"
+
+
 @contextmanager
 def running_nginx(folder: Path, *servers: str) -> Iterator[Nginx]:
     """nginx with ``server`` blocks of the given contents, in which LISTEN stands for a free port of loopback."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from tests.wire.counting import clients, counted, running_counting
 from tests.wire.engines import ENGINES, Engine, names, wait_until
-from tests.wire.nginx import running_nginx
+from tests.wire.nginx import gateway, running_nginx
 from tests.wire.playing import AT_ONCE, enough, playing
 
 over_grpc = pytest.mark.parametrize("engine_name", names("grpc"))
@@ -107,23 +106,12 @@ def test_killed_and_back(engine: Engine, engine_name: str, notes: Path) -> None:
     assert all(ended[name] == "ok" for name in list(ended)[-AT_ONCE:])
 
 
-def _grpc_proxy(port: int, more: str = "") -> str:
-    return f"listen LISTEN http2; {more} location / {{ grpc_pass grpc://127.0.0.1:{port}; grpc_next_upstream off; }}"
-
-
-def _http_proxy(port: int, more: str = "") -> str:
-    return f"listen LISTEN; {more} location / {{ proxy_pass http://127.0.0.1:{port}; proxy_next_upstream off; }}"
-
-
-_PROXY: dict[str, Callable[..., str]] = {"grpc": _grpc_proxy, "rest": _http_proxy}
-
-
 @pytest.mark.parametrize("limit", ["keepalive_requests 20;", "keepalive_time 200ms;"])
 def test_nginx_ends_connections(limit: str, engine: Engine, engine_name: str, notes: Path, tmp_path: Path) -> None:
     """nginx ends connections by number of requests and by age: GOAWAY in one step, ``Connection: close``."""
     with (
         running_counting(engine.protocol, notes) as server,
-        running_nginx(tmp_path, _PROXY[engine.protocol](server.port, limit)) as nginx,
+        running_nginx(tmp_path, gateway(engine.protocol, server.port, limit)) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
         _wait_for_more(notes, 300)
@@ -139,7 +127,7 @@ def test_nginx_reload(engine: Engine, engine_name: str, notes: Path, tmp_path: P
     """
     with (
         running_counting(engine.protocol, notes, delay_s=0.01) as server,
-        running_nginx(tmp_path, _PROXY[engine.protocol](server.port)) as nginx,
+        running_nginx(tmp_path, gateway(engine.protocol, server.port)) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
         for _ in range(3):
@@ -173,7 +161,7 @@ def test_max_concurrent_streams_of_nginx(engine_name: str, notes: Path, tmp_path
     """So they do for nginx."""
     with (
         running_counting("grpc", notes) as server,
-        running_nginx(tmp_path, _grpc_proxy(server.port, "http2_max_concurrent_streams 1;")) as nginx,
+        running_nginx(tmp_path, gateway("grpc", server.port, "http2_max_concurrent_streams 1;")) as nginx,
         _load(engine_name, nginx.port) as playing,
     ):
         _wait_for_more(notes, 300)

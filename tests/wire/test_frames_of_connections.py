@@ -1,4 +1,4 @@
-"""What a server says of a whole connection: that it ends, and what it has room for.
+"""What a server says of a whole connection: that it ends, which streams it did not take, how many it allows.
 
 Rules are those of RFC 9113. Each server is a script of single frames.
 """
@@ -6,8 +6,6 @@ Rules are those of RFC 9113. Each server is a script of single frames.
 from __future__ import annotations
 
 import base64
-import threading
-import time
 
 import pytest
 
@@ -16,9 +14,7 @@ from tests.wire.engines import SHORT_S, Engine, call, names, wait_until
 from tests.wire.frames import (
     ALL_STREAMS,
     CANCEL,
-    INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
-    MAX_FRAME_SIZE,
     REFUSED_STREAM,
     WINDOW_UPDATE,
     Connection,
@@ -159,112 +155,6 @@ def test_refused_without_end(engine: Engine, connect: Connect) -> None:
         assert reply.outcome in {Outcome.UNAVAILABLE, Outcome.CONNECTION_LOST, Outcome.DEADLINE_EXCEEDED}
 
 
-def _window_of_one(connection: Connection) -> None:
-    connection.grants = False
-    connection.greet({INITIAL_WINDOW_SIZE: 1})
-    request = None
-    while request is None:
-        seen = len(connection.data_sizes)
-        request = connection.step()
-        if request is None and len(connection.data_sizes) > seen:
-            connection.grant(1, 1)
-    assert max(connection.data_sizes) == 1
-    connection.send(answer(*request))
-    connection.drain()
-
-
-def _no_window_at_first(connection: Connection) -> None:
-    connection.greet({INITIAL_WINDOW_SIZE: 0})
-    while not connection.blocks:
-        connection.step()
-    connection.ping()
-    assert sum(connection.data_sizes) == 0
-    connection.send(settings({INITIAL_WINDOW_SIZE: 65535}))
-    connection.echo()
-
-
-def _window_below_zero(connection: Connection) -> None:
-    connection.grants = False
-    connection.greet()
-    while sum(connection.data_sizes) < 65535:
-        connection.step()
-    # the stream's window is -65535 then, and 10 after
-    connection.send(settings({INITIAL_WINDOW_SIZE: 0}))
-    connection.grant(1, 65545)
-    while sum(connection.data_sizes) < 65545:
-        connection.step()
-    connection.ping()
-    assert sum(connection.data_sizes) == 65545
-    connection.grants = True
-    connection.grant(1, 1 << 20)
-    connection.echo()
-
-
-def _narrow_connection(connection: Connection) -> None:
-    connection.grants = False
-    connection.greet({INITIAL_WINDOW_SIZE: 1 << 20})
-    while sum(connection.data_sizes) < 65535:
-        connection.step()
-    connection.ping()
-    assert sum(connection.data_sizes) == 65535
-    connection.grants = True
-    connection.grant(1, 1 << 20)
-    connection.echo()
-
-
-def _large_frames(connection: Connection) -> None:
-    connection.greet({MAX_FRAME_SIZE: 1 << 18, INITIAL_WINDOW_SIZE: 1 << 20})
-    connection.send(frame(WINDOW_UPDATE, 0, 0, (1 << 20).to_bytes(4, "big")))
-    request = connection.request()
-    assert max(connection.data_sizes) <= 1 << 18
-    connection.send(answer(*request))
-    connection.drain()
-
-
-def _small_frames(connection: Connection) -> None:
-    connection.greet({INITIAL_WINDOW_SIZE: 1 << 20})
-    connection.send(frame(WINDOW_UPDATE, 0, 0, (1 << 20).to_bytes(4, "big")))
-    request = connection.request()
-    assert max(connection.data_sizes) <= 16384
-    connection.send(answer(*request))
-    connection.drain()
-
-
-def _ping_within_a_request(connection: Connection) -> None:
-    connection.grants = False
-    connection.greet()
-    while not connection.data_sizes:
-        connection.step()
-    connection.ping()
-    connection.grants = True
-    connection.grant(1, 1 << 20)
-    connection.echo()
-
-
-_ROOM: dict[str, tuple[Script, int]] = {
-    "window of one byte": (_window_of_one, 50),
-    "no window at first": (_no_window_at_first, 50),
-    "window below zero": (_window_below_zero, 150_000),
-    "narrow connection": (_narrow_connection, 150_000),
-    "large frames": (_large_frames, 500_000),
-    "small frames": (_small_frames, 500_000),
-    "PING within a request": (_ping_within_a_request, 150_000),
-}
-
-
-@over_grpc
-@pytest.mark.parametrize("case", _ROOM)
-def test_room(case: str, engine: Engine, connect: Connect) -> None:
-    """No more is sent than the server has room for, in no larger frames, and all of it in the end."""
-    script, size = _ROOM[case]
-    with running_frames(script) as peer:
-        body = bytes(number % 251 for number in range(size))
-        reply = call(engine, connect(peer.port), body, timeout_s=10)
-        assert (reply.outcome, reply.detail) == (Outcome.OK, "")
-        assert reply.body == body
-        assert peer.connections[0].bodies == [body]
-
-
 @only_wire
 def test_no_more_streams_than_allowed(engine: Engine, engine_name: str) -> None:
     """Three at once, from the first on, and the next as soon as one ends. (grpcio does not wait to learn the limit.)"""
@@ -352,30 +242,6 @@ def test_deadline_cancels_the_stream(engine: Engine, connect: Connect) -> None:
         assert call(engine, transport, b"next")[2:] == (Outcome.OK, b"next", "")
         assert peer.connections[0].resets == [(1, CANCEL)]
         assert len(peer.connections) == 1
-
-
-@pytest.mark.parametrize(
-    ("engine_name", "window"),
-    # grpcio keeps no deadline while the kernel takes no more of what it sends
-    [*((name, 65535) for name in names("grpc")), *((name, ALL_STREAMS) for name in names("grpc", "wire"))],
-)
-def test_deadline_of_a_server_that_stops_reading(window: int, engine: Engine, connect: Connect) -> None:
-    """What waits for room in the server's windows, or in the kernel's buffers, is given up at the deadline."""
-    released = threading.Event()
-
-    def script(connection: Connection) -> None:
-        connection.greet({INITIAL_WINDOW_SIZE: window})
-        connection.send(frame(WINDOW_UPDATE, 0, 0, (ALL_STREAMS - 65535).to_bytes(4, "big")))
-        connection.step()
-        released.wait(20)
-
-    with running_frames(script) as peer:
-        transport = connect(peer.port)
-        started = time.monotonic()
-        assert call(engine, transport, bytes(32 << 20), SHORT_S).outcome is Outcome.DEADLINE_EXCEEDED
-        transport.close()
-        assert time.monotonic() - started < 10
-        released.set()
 
 
 @only_wire

@@ -1,62 +1,23 @@
-"""nginx as a gateway: its own HTTP/2 and HTTP/1.1, its error pages, its TLS."""
+"""nginx as a gateway: its own HTTP/2 and HTTP/1.1, its buffers and its error pages."""
 
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trustme
 
 from tests.wire.conftest import Connect
-from tests.wire.engines import LONG_S, NO_ANSWER, Engine, call, names
-from tests.wire.nginx import Nginx, running_nginx
-from tests.wire.peers import Asked, Peer, Said, ServerTls, echo, running_peer
+from tests.wire.engines import LONG_S, Engine, call, names
+from tests.wire.nginx import gateway, running_nginx
+from tests.wire.peers import Asked, Peer, Said, echo, running_peer
 from tests.wire.playing import outcome, playing
 from tests.wire.relay import running_relay
+from tests.wire.sizes import KB, MB, SIZES, assert_echoed
 from tfs_locust.measure.sample import Outcome
-from tfs_locust.transport.base import Transport
-from tfs_locust.transport.tls import Tls
 
 over_grpc = pytest.mark.parametrize("engine_name", names("grpc"))
 over_rest = pytest.mark.parametrize("engine_name", names("rest"))
-_KB, _MB = 1 << 10, 1 << 20
-
-Proxy = Callable[..., Nginx]
-
-
-def _listen(engine: Engine, more: str = "") -> str:
-    return f"listen LISTEN {more} {'http2' if engine.protocol == 'grpc' else ''};"
-
-
-def _passing(engine: Engine, port: int) -> str:
-    if engine.protocol == "grpc":
-        return f"grpc_pass grpc://127.0.0.1:{port}; grpc_next_upstream off; grpc_buffer_size 64k;"
-    return f"proxy_pass http://127.0.0.1:{port}; proxy_next_upstream off; proxy_http_version 1.1;"
-
-
-@contextmanager
-def _proxy(engine: Engine, folder: Path, port: int, settings: str = "") -> Iterator[Nginx]:
-    """nginx in front of ``port``."""
-    with running_nginx(folder, f"{_listen(engine)} {settings} location / {{ {_passing(engine, port)} }}") as nginx:
-        yield nginx
-
-
-# a gRPC message is five bytes longer; frames hold 16384, and windows 65535, before a server says otherwise
-_EDGES = [edge + more for edge in (16384, 65535) for more in (-6, -5, -4, -1, 0, 1)]
-_SIZES = [0, 1, 5 * _KB, *_EDGES, _MB, 16 * _MB]
-
-
-def _assert_echoes(engine: Engine, transport: Transport[Any], size: int) -> None:
-    body = bytes(range(251)) * (size // 251 + 1)
-    body = body[:size]
-    reply = call(engine, transport, body)
-    assert (reply.outcome, reply.detail, len(reply.body)) == (Outcome.OK, "", size)
-    assert reply.body == body
 
 
 @pytest.mark.parametrize("options", [{}, {"grpc.http2.lookahead_bytes": 1}], ids=["as it is", "small windows"])
@@ -65,8 +26,8 @@ def test_sizes_to_grpcio(options: dict[str, int], engine: Engine, connect: Conne
     """Messages of nothing to 16 MB, there and back, also to a server that has little room."""
     with running_peer("grpc", options=options) as peer:
         transport = connect(peer.port)
-        for size in _SIZES:
-            _assert_echoes(engine, transport, size)
+        for size in SIZES:
+            assert_echoed(engine, transport, size)
         transport.close()
 
 
@@ -79,19 +40,19 @@ _BUFFERS = {
 @pytest.mark.parametrize("variant", [0, 1, 2])
 def test_sizes_through_nginx(variant: int, engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """So through nginx, however it buffers."""
-    with _proxy(engine, tmp_path, peer.port, _BUFFERS[engine.protocol][variant]) as nginx:
+    with running_nginx(tmp_path, gateway(engine.protocol, peer.port, _BUFFERS[engine.protocol][variant])) as nginx:
         transport = connect(nginx.port)
-        for size in _SIZES:
-            _assert_echoes(engine, transport, size)
+        for size in SIZES:
+            assert_echoed(engine, transport, size)
         transport.close()
 
 
 def test_large_bodies_together(engine: Engine, engine_name: str, peer: Peer, tmp_path: Path) -> None:
     """Several at once share windows and buffers, and none gets another's bytes."""
-    bodies = [bytes((number,)) * (_MB + number) for number in range(10)]
+    bodies = [bytes((number,)) * (MB + number) for number in range(10)]
     requests = [(engine.path, body) for body in bodies]
     with (
-        _proxy(engine, tmp_path, peer.port) as nginx,
+        running_nginx(tmp_path, gateway(engine.protocol, peer.port)) as nginx,
         playing("together", engine_name, nginx.port, requests, 8) as process,
     ):
         replies = outcome(process)["replies"]
@@ -103,10 +64,12 @@ def test_large_bodies_together(engine: Engine, engine_name: str, peer: Peer, tmp
 def test_framing_through_nginx(framing: str, engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """However nginx learns an answer's end, and whatever it makes of it. It would compress if it were asked to."""
     peer.script = lambda asked: Said(asked.body, framing=framing)
-    with _proxy(engine, tmp_path, peer.port, "gzip on; gzip_types *; gzip_min_length 1;") as nginx:
+    with running_nginx(
+        tmp_path, gateway(engine.protocol, peer.port, "gzip on; gzip_types *; gzip_min_length 1;")
+    ) as nginx:
         transport = connect(nginx.port)
         for size in (0, 1, 5000, 200_000):
-            _assert_echoes(engine, transport, size)
+            assert_echoed(engine, transport, size)
         assert len({line.split()[1] for line in nginx.log()}) == 1
         transport.close()
 
@@ -116,7 +79,7 @@ def test_framing_through_nginx(framing: str, engine: Engine, peer: Peer, connect
 def test_files_of_nginx(connect: Connect, tmp_path: Path) -> None:
     """nginx as a plain server, of an empty file and of 16 MB."""
     (tmp_path / "empty").touch()
-    (tmp_path / "large").write_bytes(bytes(range(256)) * (16 * _MB // 256))
+    (tmp_path / "large").write_bytes(bytes(range(256)) * (16 * MB // 256))
     server = f"listen LISTEN; root {tmp_path}; location = /said {{ return 200 hello; }}"
     with running_nginx(tmp_path, server) as nginx:
         transport = connect(nginx.port)
@@ -135,7 +98,7 @@ def test_headers_through_nginx(engine: Engine, peer: Peer, connect: Connect, tmp
     """Long header fields, of the request and of the answer, come through; nginx compresses with Huffman's code."""
     given = (("x-one", "a" * 4000), ("x-two", "~!@#$%^&*(){}[]|<>?" * 100), ("x-many", "1"), ("x-many", "2"))
     more = " ".join(f'add_header x-answer-{number} "{"Zz9_" * 500}";' for number in range(4))
-    with _proxy(engine, tmp_path, peer.port, more) as nginx:
+    with running_nginx(tmp_path, gateway(engine.protocol, peer.port, more)) as nginx:
         transport = connect(nginx.port, headers=given)
         for _ in range(3):
             assert call(engine, transport)[2:] == (Outcome.OK, b"hello", "")
@@ -149,7 +112,7 @@ def test_headers_through_nginx(engine: Engine, peer: Peer, connect: Connect, tmp
 def test_long_words(words: str, engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """A failure's words are as they were, also when they fill 8 KB and more of trailers, coded twice over."""
     peer.script = lambda _: Said(status=9, text=words)
-    with _proxy(engine, tmp_path, peer.port) as nginx:
+    with running_nginx(tmp_path, gateway(engine.protocol, peer.port)) as nginx:
         for port in (peer.port, nginx.port):
             transport = connect(port)
             for _ in range(2):
@@ -161,9 +124,9 @@ def test_request_larger_than_nginx_takes(
     engine: Engine, engine_name: str, peer: Peer, connect: Connect, tmp_path: Path
 ) -> None:
     """413 comes while the request is being sent, and is the answer; the next call is served."""
-    with _proxy(engine, tmp_path, peer.port, "client_max_body_size 1k;") as nginx:
+    with running_nginx(tmp_path, gateway(engine.protocol, peer.port, "client_max_body_size 1k;")) as nginx:
         transport = connect(nginx.port)
-        for size in (2 * _KB, _MB, 16 * _MB):
+        for size in (2 * KB, MB, 16 * MB):
             reply = call(engine, transport, bytes(size))
             expected = {Outcome.UNKNOWN if engine.protocol == "grpc" else Outcome.INVALID_ARGUMENT}
             if engine_name == "rest_library":  # it reads no answer before all is sent
@@ -176,7 +139,7 @@ def test_request_larger_than_nginx_takes(
 def test_slow_server_behind_nginx(engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """nginx gives up and says so, over gRPC by a status that means UNAVAILABLE, over REST by 504."""
     protocol = "grpc" if engine.protocol == "grpc" else "proxy"
-    with _proxy(engine, tmp_path, peer.port, f"{protocol}_read_timeout 200ms;") as nginx:
+    with running_nginx(tmp_path, gateway(engine.protocol, peer.port, f"{protocol}_read_timeout 200ms;")) as nginx:
         transport = connect(nginx.port)
         peer.script = peer.hold
         reply = call(engine, transport)
@@ -192,7 +155,7 @@ def test_slow_server_behind_nginx(engine: Engine, peer: Peer, connect: Connect, 
 
 def test_no_server_behind_nginx(engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """502 is UNAVAILABLE: somebody answered, so it is not unreachable."""
-    with running_relay(peer.port) as relay, _proxy(engine, tmp_path, relay.port) as nginx:
+    with running_relay(peer.port) as relay, running_nginx(tmp_path, gateway(engine.protocol, relay.port)) as nginx:
         transport = connect(nginx.port)
         relay.leave()
         reply = call(engine, transport)
@@ -204,7 +167,7 @@ def test_no_server_behind_nginx(engine: Engine, peer: Peer, connect: Connect, tm
 
 def test_server_dies_behind_nginx(engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """A connection that ends behind nginx is nginx's to tell: 502, or a stream that is reset; never an answer."""
-    with running_relay(peer.port) as relay, _proxy(engine, tmp_path, relay.port) as nginx:
+    with running_relay(peer.port) as relay, running_nginx(tmp_path, gateway(engine.protocol, relay.port)) as nginx:
 
         def cut(_: Asked) -> Said:
             relay.cut()
@@ -229,96 +192,9 @@ _PAGE_FOR_GRPC = """
 @over_grpc
 def test_page_made_for_grpc(engine: Engine, peer: Peer, connect: Connect, tmp_path: Path) -> None:
     """What gateways are told to say to gRPC clients: a status in the head of a 204."""
-    with running_relay(peer.port) as relay, _proxy(engine, tmp_path, relay.port, _PAGE_FOR_GRPC) as nginx:
+    with (
+        running_relay(peer.port) as relay,
+        running_nginx(tmp_path, gateway(engine.protocol, relay.port, _PAGE_FOR_GRPC)) as nginx,
+    ):
         relay.leave()
         assert call(engine, connect(nginx.port))[2:] == (Outcome.UNAVAILABLE, b"", "no backend")
-
-
-# TLS
-
-
-_AUTHORITY = trustme.CA()
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> tuple[str, Tls]:
-    """nginx's settings, and the client's."""
-    certificate = _AUTHORITY.issue_cert("127.0.0.1", "localhost")
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
-    _AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    file = tmp_path / "server.pem"
-    return f"ssl_certificate {file}; ssl_certificate_key {file};", Tls(str(tmp_path / "ca.pem"))
-
-
-@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-def test_tls(version: str, engine: Engine, peer: Peer, connect: Connect, tmp_path: Path, tls: tuple[str, Tls]) -> None:
-    """nginx ends the TLS, having agreed on the protocol by ALPN; bodies of all sizes pass, on one connection."""
-    settings, client = tls
-    server = f"{_listen(engine, 'ssl')} {settings} ssl_protocols {version}; location / {{ "
-    with running_nginx(tmp_path, server + _passing(engine, peer.port) + "}") as nginx:
-        transport = connect(nginx.port, "localhost", tls=client)
-        for size in (0, 1, *_EDGES, _MB, 16 * _MB):
-            _assert_echoes(engine, transport, size)
-        assert len({line.split()[1] for line in nginx.log()}) == 1
-        transport.close()
-
-
-def test_tls_under_load(engine: Engine, engine_name: str, peer: Peer, tmp_path: Path, tls: tuple[str, Tls]) -> None:
-    """Records that arrive cut anywhere, or several at once, are put together; nothing that was read stays unseen."""
-    settings, client = tls
-    bodies = [bytes((number % 251,)) * (number * 97) for number in range(400)]
-    server = f"{_listen(engine, 'ssl')} {settings} location / {{ {_passing(engine, peer.port)} }}"
-    with running_nginx(tmp_path, server) as nginx:
-        requests = [(engine.path, body) for body in bodies]
-        with playing("together", engine_name, nginx.port, requests, ca_file=client.ca_file) as process:
-            replies = outcome(process)["replies"]
-    assert [base64.b64decode(reply["body"]) for reply in replies] == bodies
-
-
-@over_grpc
-def test_tls_without_http2(engine: Engine, connect: Connect, tmp_path: Path, tls: tuple[str, Tls]) -> None:
-    """A server that agrees on HTTP/1.1 alone is no gRPC server: unreachable, with ALPN as the reason."""
-    settings, client = tls
-    with running_nginx(tmp_path, f"listen LISTEN ssl; {settings} location / {{ return 200 x; }}") as nginx:
-        reply = call(engine, connect(nginx.port, tls=client))
-        assert reply.outcome is Outcome.UNREACHABLE
-        # nginx ends such a handshake by an alert of that name
-        assert re.search("ALPN|APPLICATION.PROTOCOL", reply.detail, re.IGNORECASE), reply.detail
-        assert nginx.log() == []
-
-
-@over_grpc
-def test_tls_without_alpn(engine: Engine, connect: Connect, tls: tuple[str, Tls]) -> None:
-    """So is one that knows nothing of ALPN."""
-    certificate = _AUTHORITY.issue_cert("127.0.0.1")
-    with running_peer("rest", tls=ServerTls(certificate)) as peer:
-        reply = call(engine, connect(peer.port, tls=tls[1]))
-        assert reply.outcome is Outcome.UNREACHABLE
-        assert "ALPN" in reply.detail
-        assert peer.asked == []
-
-
-def test_tls_to_a_port_without(
-    engine: Engine, peer: Peer, connect: Connect, tmp_path: Path, tls: tuple[str, Tls]
-) -> None:
-    """TLS is never given up."""
-    with _proxy(engine, tmp_path, peer.port) as nginx:
-        reply = call(engine, connect(nginx.port, tls=tls[1]), timeout_s=5)
-        assert reply.outcome is Outcome.UNREACHABLE
-        assert reply.detail
-        assert peer.asked == []
-
-
-def test_no_tls_to_a_port_with(
-    engine: Engine, peer: Peer, connect: Connect, tmp_path: Path, tls: tuple[str, Tls]
-) -> None:
-    """nginx says in HTTP/1.1 what is wrong; to gRPC that is no HTTP/2 server."""
-    server = f"{_listen(engine, 'ssl')} {tls[0]} location / {{ {_passing(engine, peer.port)} }}"
-    with running_nginx(tmp_path, server) as nginx:
-        reply = call(engine, connect(nginx.port), timeout_s=5)
-        if engine.protocol == "rest":
-            assert reply[2:] == (Outcome.INVALID_ARGUMENT, b"", "HTTP 400")
-        else:
-            assert reply.outcome in NO_ANSWER
-            assert reply.detail
-        assert peer.asked == []
