@@ -226,6 +226,10 @@ def running_frames(*scripts: Script) -> Iterator[FramePeer]:
         try:
             with connection.sock:
                 scripts[min(connection.number, len(scripts) - 1)](connection)
+                # to close with something unread would take back what was written last
+                connection.sock.shutdown(socket.SHUT_WR)
+                while connection.sock.recv(1 << 16):
+                    pass
         except (EOFError, ConnectionError):
             pass  # the client went
         except BaseException as failure:
