@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.tfserving.protos import PREDICT
@@ -39,6 +41,28 @@ ENGINES = {
     "rest_library": Engine("rest", RestLibrary),
     "rest_wire": Engine("rest", RestWire),
 }
+
+
+def names(protocol: str, kind: str = "") -> list[str]:
+    """The engines of a protocol, or those of a kind, ``wire`` or ``library``, among them."""
+    return [name for name, engine in ENGINES.items() if engine.protocol == protocol and name.endswith(kind)]
+
+
+def where_it_applies(protocol: str, cases: Iterable[str], only_wire: Mapping[str, str]) -> Any:
+    """Parametrise ``engine_name`` and ``case``: all cases for our own engines, the library's without ``only_wire``.
+
+    The latter says for each case what the library does instead.
+    """
+    assert set(only_wire) <= set(cases)
+    return pytest.mark.parametrize(
+        ("engine_name", "case"),
+        [
+            pytest.param(name, case, id=f"{case}-{name}")
+            for case in cases
+            for name in names(protocol)
+            if not (case in only_wire and name.endswith("library"))
+        ],
+    )
 
 
 def call(engine: Engine, transport: Transport[Any], body: bytes | None = b"hello", timeout_s: float = LONG_S) -> Reply:

@@ -16,6 +16,7 @@ from tfs_locust.transport.grpc_library import use_gevent
 use_gevent()
 
 import base64
+import itertools
 import json
 import sys
 import time
@@ -26,7 +27,10 @@ import gevent
 from gevent.pool import Pool
 
 from tests.wire.engines import ENGINES
+from tests.wire.resolving import knowing
+from tfs_locust.measure.sample import Outcome
 from tfs_locust.transport.base import Endpoint, Reply, Transport
+from tfs_locust.transport.tls import Tls
 
 _TICK_S = 0.005
 _TIMEOUT_S = 30.0
@@ -79,6 +83,37 @@ def closed(transport: Transport[Any], requests: Requests, at_once: int) -> dict[
     return {"replies": [_told(greenlet.get()) for greenlet in held], "took_s": time.monotonic() - started}
 
 
+def steady(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
+    """Keep ``at_once`` calls in flight until the test says that it is enough; no two bodies are the same."""
+    (path, padding), running = requests[0], True
+    ended: dict[str, str] = {}
+    details: dict[str, list[str]] = {}
+    wrong: list[str] = []
+
+    def go_on(place: int) -> None:
+        for number in itertools.count():
+            if not running:
+                return
+            name = f"{place}-{number}"
+            body = name.encode() + b" " + padding
+            reply = transport.call(transport.prepare(path, body), _TIMEOUT_S)
+            ended[name] = reply.outcome.value
+            if reply.outcome is Outcome.OK:
+                if reply.body != body:
+                    wrong.append(name)
+            else:
+                details.setdefault(reply.outcome.value, []).append(reply.detail)
+                gevent.sleep(_TICK_S)  # an outage is not asked about as fast as possible
+
+    greenlets = [gevent.spawn(go_on, place) for place in range(at_once)]
+    _wait_for_word("enough")
+    running = False
+    gevent.joinall(greenlets, raise_error=True)
+    peers = dict(getattr(transport, "peers", {}))
+    transport.close()
+    return {"ended": ended, "wrong": wrong, "details": details, "peers": peers}
+
+
 def _wait_for_word(word: str) -> None:
     """The test's next line, which says that the peer has all the calls."""
     line = gevent.get_hub().threadpool.apply(sys.stdin.readline)
@@ -93,15 +128,18 @@ SCENES: dict[str, Callable[[Transport[Any], Requests, int], dict[str, Any]]] = {
     "together": together,
     "killed": killed,
     "closed": closed,
+    "steady": steady,
 }
 
 
 def main() -> None:
     """Read the load, play its scene, say what became of it."""
     load = json.loads(sys.stdin.readline())
-    transport = ENGINES[load["engine"]].open(Endpoint("127.0.0.1", load["port"]))
     requests = [(path, base64.b64decode(body)) for path, body in load["requests"]]
-    _say(json.dumps(SCENES[load["scene"]](transport, requests, load["at_once"])))
+    tls = Tls(load["ca_file"]) if load["ca_file"] else None
+    with knowing(load["names"]):
+        transport = ENGINES[load["engine"]].open(Endpoint(load["host"], load["port"], tls))
+        _say(json.dumps(SCENES[load["scene"]](transport, requests, load["at_once"])))
 
 
 if __name__ == "__main__":

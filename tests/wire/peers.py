@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +29,8 @@ class Asked(NamedTuple):
     body: bytes
     headers: tuple[tuple[str, str], ...]
     """Header fields, or metadata."""
+    client: str
+    """The other end of its connection."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ class Said:
 
 
 Script = Callable[[Asked], Said]
-Options = Sequence[tuple[str, int]]
 
 
 def echo(asked: Asked) -> Said:
@@ -70,6 +71,8 @@ class Peer:
     script: Script = echo
     asked: list[Asked] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    patience_s: float | None = None
+    """gRPC alone: how long, when the peer ends, calls that it has may go on."""
 
     def hear(self, asked: Asked) -> Said:
         """Note the request and ask the script."""
@@ -84,11 +87,17 @@ class Peer:
 
 @contextmanager
 def running_peer(
-    protocol: str, host: str = "127.0.0.1", tls: ServerTls | None = None, options: Options = ()
+    protocol: str,
+    host: str = "127.0.0.1",
+    tls: ServerTls | None = None,
+    *,
+    port: int = 0,
+    script: Script = echo,
+    options: Mapping[str, int] | None = None,
 ) -> Iterator[Peer]:
-    """A peer that listens on a free port of ``host``; ``options`` are grpcio's."""
-    peer = Peer()
-    with _grpc_server(peer, host, tls, options) if protocol == "grpc" else _http_server(peer, host, tls):
+    """A peer that listens on ``host``, on a free port if none is given; ``options`` are gRPC core's."""
+    peer = Peer(port, script)
+    with _grpc_server(peer, host, tls, options or {}) if protocol == "grpc" else _http_server(peer, host, tls):
         yield peer
 
 
@@ -101,7 +110,7 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         def answer(body: bytes, context: Any) -> bytes:
             metadata = tuple((name, value) for name, value in context.invocation_metadata())
-            said = self._peer.hear(Asked(handler_call_details.method, body, metadata))
+            said = self._peer.hear(Asked(handler_call_details.method, body, metadata, context.peer()))
             if said.status:
                 code = next(code for code in grpc.StatusCode if code.value[0] == said.status)
                 context.abort(code, said.text or "")
@@ -111,18 +120,18 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def _grpc_server(peer: Peer, host: str, tls: ServerTls | None, options: Options) -> Iterator[None]:
-    options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0), *options]
+def _grpc_server(peer: Peer, host: str, tls: ServerTls | None, options: Mapping[str, int]) -> Iterator[None]:
+    options = {"grpc.max_receive_message_length": -1, "grpc.so_reuseport": 0, **options}
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        server = grpc.server(pool, handlers=[_Handler(peer)], options=options)
-        address = f"[{host}]:0" if ":" in host else f"{host}:0"
+        server = grpc.server(pool, handlers=[_Handler(peer)], options=list(options.items()))
+        address = f"[{host}]:{peer.port}" if ":" in host else f"{host}:{peer.port}"
         peer.port = server.add_secure_port(address, _credentials(tls)) if tls else server.add_insecure_port(address)
         server.start()
         try:
             yield
         finally:
             peer.released.set()
-            server.stop(None).wait()
+            server.stop(peer.patience_s).wait()
 
 
 def _credentials(tls: ServerTls) -> Any:
@@ -143,7 +152,7 @@ class _HttpServer(ThreadingHTTPServer):
         self.peer = peer
         self.connections: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, 0), _HttpConnection)
+        super().__init__((host, peer.port), _HttpConnection)
 
     def handle_error(self, *_: object) -> None:
         """A client that goes away, or whose handshake fails, is what many tests are about."""
@@ -164,7 +173,7 @@ class _HttpConnection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        said = self.server.peer.hear(Asked(self.path, body, tuple(self.headers.items())))
+        said = self.server.peer.hear(Asked(self.path, body, tuple(self.headers.items()), str(self.client_address)))
         body = said.body if said.text is None else json.dumps({"error": said.text}).encode()
         self.send_response(said.status or 200)
         if said.closes or said.framing == "close":

@@ -50,6 +50,9 @@ _DISCONNECTED = (
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # the library's default is 4 MB
     ("grpc.max_send_message_length", -1),
+    # a failure's words come as a header field, whose limit of 8 KB would make another failure of it
+    ("grpc.max_metadata_size", 1 << 20),
+    ("grpc.absolute_max_metadata_size", 1 << 20),
     # a connection of one's own, not shared with other channels of the process (grpc/grpc#20985)
     ("grpc.use_local_subchannel_pool", 1),
     # all addresses behind a name, as of a headless Kubernetes service
@@ -77,6 +80,8 @@ def outcome_of(code: grpc.StatusCode, details: str) -> Outcome:
             return Outcome.UNREACHABLE
         if any(words in details for words in _DISCONNECTED):
             return Outcome.CONNECTION_LOST
+    if outcome is Outcome.UNKNOWN and "Failed parsing HTTP/2" in details:
+        return Outcome.CONNECTION_LOST
     return closer_meaning(outcome, details)
 
 
@@ -107,14 +112,17 @@ class GrpcLibrary:
     def call(self, request: _Call, timeout_s: float) -> Reply:
         sent_ns = time.perf_counter_ns()
         try:
-            body: bytes = request.send(request.body, timeout=timeout_s, metadata=self._metadata)
+            body: bytes | None = request.send(request.body, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             end_ns = time.perf_counter_ns()
             details = error.details() or ""
             return Reply(sent_ns, end_ns, outcome_of(error.code(), details), b"", details)
         except ValueError as error:  # the channel was closed meanwhile
             return Reply(sent_ns, time.perf_counter_ns(), Outcome.CANCELLED, b"", str(error))
-        return Reply(sent_ns, time.perf_counter_ns(), Outcome.OK, body, "")
+        end_ns = time.perf_counter_ns()
+        if body is None:  # which the library passes off as an answer
+            return Reply(sent_ns, end_ns, Outcome.INTERNAL, b"", "the server said OK and sent no message")
+        return Reply(sent_ns, end_ns, Outcome.OK, body, "")
 
     def close(self) -> None:
         self._channel.close()
