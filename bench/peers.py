@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
+from configargparse import ArgumentParser
+
 from bench.process import ROOT
 from bench.workload import MODEL, REST_PATH, Payload
+from tfs_locust.swarm.options import add_options
 from tfs_locust.tfserving.protos import PREDICT
 
 SETTLING_S = 1
@@ -106,9 +108,9 @@ def _ours_claim(_: Load, folder: Path, output: str) -> Claim:
 @cache
 def takes_option(option: str) -> bool:
     """Whether a run of ours knows an option: the bench measures what there is, and names what is missing."""
-    asked = [*_LOCUST, "-f", str(ROOT / "locustfiles" / "grpc_predict.py"), "--help"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
-    return option in done.stdout
+    parser = ArgumentParser(add_help=False)
+    add_options(parser)
+    return option in parser.format_usage().replace("[", " ").split()
 
 
 # other users of Locust
