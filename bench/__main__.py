@@ -97,7 +97,7 @@ def _throughput(plan: Plan) -> str:
         for protocol, name in (("grpc", "gRPC"), ("rest", "REST")):
             size = throughput.PAYLOADS[payload](protocol).name
             tables.append(f"### {name}, {size}\n\n{throughput.table(of_payload, protocol)}")
-    return "\n\n".join([prose.THROUGHPUT.format(goals=throughput.goals(found)), *tables])
+    return "\n\n".join([prose.THROUGHPUT.format(noise=throughput.noise(found), goals=throughput.goals(found)), *tables])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.process import ROOT, cores
+from bench.table import markdown_list
 
 _PACKAGES = ("locust", "gevent", "grpcio", "geventhttpclient", "protobuf")
 _TOOLS = {
@@ -37,12 +38,9 @@ def facts() -> str:
         f"system: {platform.system()} {platform.release()}, Python {platform.python_version()}",
         f"packages: {', '.join(packages)}",
         f"tools: {', '.join(tools)}",
-        f"load average before: {_LOAD_BEFORE:.2f}",
+        f"load average before: {os.getloadavg()[0]:.2f}",
     ]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-_LOAD_BEFORE = os.getloadavg()[0]
+    return markdown_list(lines)
 
 
 def _processor() -> str:

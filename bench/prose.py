@@ -14,7 +14,7 @@ A client is `not believed`, and its figures are left out, if it reports more ans
 THROUGHPUT = """\
 ## Requests per second from one core
 
-{goals}
+{noise}{goals}
 
 The servers compute nothing: a null gRPC server in C++ (bench/native/null_server.cc) and nginx. Every client is a closed
 loop: as many users as said, each sending again when it is answered. Ours runs an example locustfile with all measuring
@@ -27,8 +27,8 @@ FastHttpUser one prepared body, h2load and wrk (both in C) one file. gRPC client
   the server was the limit, or the machine was busy.
 - **CPU us/request**: user and system time of the client's process, for each request that the server answered.
 - **client's core**, **server's core**: how busy. A client whose core is not full was waiting for its server.
-- **all else**: what other processes and the machine's host used in that time, of a core. Above a few percent the rates
-  say little; the CPU time still does."""
+- **all else**: what other processes and the machine's host used in that time, of a core. Rounds in which it was above a
+  tenth are left out where there are others."""
 
 TRUTH = """\
 ## Are the reported times true?

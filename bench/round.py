@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers import SETTLING_S, Load, NoClaim, Peer, missing
 from bench.process import Process, cores, machine_cpu_s, started
-from bench.servers import Server, serving
+from bench.servers import COUNTED_AFTER_S, Server, serving
 
 _STARTS_WITHIN_S = 30.0
 _ENDS_WITHIN_S = 30.0
+_QUIET_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,18 @@ class Round:
     """What all else on the machine used, in cores: it was taken from the client, the server, or neither."""
     peak_mb: float = 0.0
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine was busy with something else, so that the rates say little."""
+        return self.others_share > _QUIET_SHARE
+
+
+def usable(rounds: Iterable[Round]) -> list[Round | None]:
+    """The rounds in their order, None for one without a result; and for disturbed ones, if others are there."""
+    good = [None if one.problem else one for one in rounds]
+    quiet = [None if one is None or one.disturbed else one for one in good]
+    return quiet if any(quiet) else good
+
 
 def measure(peer: Peer, load: Load) -> Round:
     """Let the client run, and look at both processes from one second after the first answer to one before the end."""
@@ -52,6 +66,7 @@ def measure(peer: Peer, load: Load) -> Round:
                 claim = peer.claim(load, folder, output)
             except NoClaim as reason:
                 return Round(f"did not run: {reason}")
+            time.sleep(COUNTED_AFTER_S)
             answered = server.answered()
     if not ended or watched is None:
         return Round("it did not end in time" if watched else "it ended before it could be watched")

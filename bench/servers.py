@@ -21,6 +21,8 @@ from bench.native import binary
 from bench.process import Process, started
 
 _READY_WITHIN_S = 10.0
+COUNTED_AFTER_S = 0.2
+"""A server counts an answer when it knows it as written, which may be after the client has read it."""
 
 
 class ServerFailed(Exception):  # noqa: N818 - it reads as what happened

@@ -9,10 +9,10 @@ NOTHING = "-"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, its columns as wide as their widest cell; numbers (all but the first column and notes) to the right."""
+    """A table, its columns as wide as their widest cell; columns of numbers to the right."""
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    left = [column == 0 or any(_is_words(row[column]) for row in table[1:]) for column in range(len(header))]
+    left = [column == 0 or not any(_is_number(row[column]) for row in table[1:]) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
         padded = (
@@ -25,8 +25,8 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([line(table[0]), line(rule), *map(line, table[1:])])
 
 
-def _is_words(cell: str) -> bool:
-    return cell != NOTHING and bool(cell) and not cell[0].isdigit() and cell[0] not in "+-"
+def _is_number(cell: str) -> bool:
+    return cell.lstrip("+-")[:1].isdigit()
 
 
 def median(values: Iterable[float]) -> float | None:
@@ -38,6 +38,11 @@ def median(values: Iterable[float]) -> float | None:
 def ratio(above: Sequence[float | None], below: Sequence[float | None]) -> float | None:
     """The median of the quotients, round by round: what slowed one round down slowed both. None marks a lost round."""
     return median(a / b for a, b in zip(above, below, strict=False) if a is not None and b)
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """A list of points."""
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.peers import IN_C, LIBRARY, PLAIN, WIRE, Load, Peer, peers
-from bench.round import Round, measure
+from bench.round import Round, measure, usable
 from bench.table import markdown, median, number, ratio, share, span, times
 from bench.workload import large, small
 
@@ -63,7 +63,7 @@ def table(results: Results, protocol: str) -> str:
     for cell, measured in results.items():
         if cell.peer.protocol != protocol:
             continue
-        good = [one for one in measured if not one.problem]
+        good = [one for one in usable(measured) if one]
         problem = next((one.problem for one in measured if one.problem), "")
         wire, library = (results.get(Cell(ours[protocol], cell.payload, cell.users), []) for ours in (WIRE, LIBRARY))
         rows.append(
@@ -109,11 +109,37 @@ def goals(results: Results) -> str:
     return markdown(("goal", "at least", "by rate", "by CPU time", "reached by rate"), rows)
 
 
-def by_rate(ours: Iterable[Round], others: Iterable[Round]) -> float | None:
+def by_rate(ours: Sequence[Round], others: Sequence[Round]) -> float | None:
     """How many times as many requests a second ours makes."""
-    return ratio(*([None if one.problem else one.rate for one in side] for side in (ours, others)))
+    above, below = _together(ours, others)
+    return ratio(
+        [None if one is None else one.rate for one in above], [None if one is None else one.rate for one in below]
+    )
 
 
-def by_cpu(ours: Iterable[Round], others: Iterable[Round]) -> float | None:
+def by_cpu(ours: Sequence[Round], others: Sequence[Round]) -> float | None:
     """How many times as many requests ours makes of the same processor time: also where the server was the limit."""
-    return ratio(*([None if one.problem else one.cpu_us for one in side] for side in (others, ours)))
+    below, above = _together(ours, others)
+    return ratio(
+        [None if one is None else one.cpu_us for one in above], [None if one is None else one.cpu_us for one in below]
+    )
+
+
+def _together(one: Sequence[Round], other: Sequence[Round]) -> tuple[Sequence[Round | None], Sequence[Round | None]]:
+    """Both without their disturbed rounds, if a pair of rounds is left; else all of both."""
+    quiet = usable(one), usable(other)
+    if any(a and b for a, b in zip(*quiet, strict=False)):
+        return quiet
+    return [a if not a.problem else None for a in one], [b if not b.problem else None for b in other]
+
+
+def noise(results: Results) -> str:
+    """A warning where most rounds were disturbed."""
+    ran = [one for rounds in results.values() for one in rounds if not one.problem]
+    disturbed = [one for one in ran if one.disturbed]
+    if len(disturbed) * 2 <= len(ran):
+        return ""
+    return (
+        f"**The machine was busy with something else in {len(disturbed)} of {len(ran)} rounds: "
+        "do not rely on ratios by rate.**\n\n"
+    )

@@ -18,7 +18,7 @@ from bench import workload
 from bench.native import binary
 from bench.peers import LIBRARY, SETTLING_S, WIRE, Load, Peer, missing
 from bench.process import ROOT, Process, cores, started
-from bench.servers import null_server
+from bench.servers import COUNTED_AFTER_S, null_server
 from bench.table import markdown, median, number
 
 DELAY_US = 5000
@@ -98,6 +98,7 @@ def _measure(name: str, rate: int, seconds: int) -> Times:
                 time.sleep(SETTLING_S)
                 server.tell()  # it forgets the times of the first second, as the clients do
                 client.wait(_WITHIN_S + seconds)
+                time.sleep(COUNTED_AFTER_S)
                 counted = server.tell()
                 told = _read_report(folder, client, seconds) if engine else _read_output(client, seconds)
     if told.answered != counted["predicts"]:
