@@ -29,8 +29,8 @@ test: $(READY) ## run the tests
 test-long: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
 
-bench: $(READY) ## measure what measuring costs
-	$(BIN)/python bench/recording.py
+bench: $(READY) ## measure against other clients, in 20 minutes; with QUICK=1 in two
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 check: $(READY) ## format, lint and types
 	$(BIN)/ruff format --check .

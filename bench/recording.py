@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.measure.sample import Key, Outcome, Sample

@@ -1,0 +1,104 @@
+"""Run the bench: measure, print, and write RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import checks, footprint, machine, prose, recording, throughput, truth
+from bench.native import NotBuilt, binary
+from bench.packages import Missing, provide
+from bench.process import ROOT
+
+_PARTS = ("throughput", "truth", "footprint", "checks", "recording")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured."""
+
+    loads: tuple[tuple[str, tuple[int, ...], int, int], ...]
+    """Payload, numbers of users, rounds, seconds of each."""
+    rates: tuple[int, ...]
+    rounds: int
+    """Of all but the throughput."""
+    seconds: int
+
+
+_FULL = Plan(
+    loads=(("small", (1, 100, 1000), 3, 5), ("large", (1, 100, 1000), 2, 4)),
+    rates=(1_000, 5_000, 10_000),
+    rounds=3,
+    seconds=5,
+)
+_QUICK = Plan(loads=(("small", (100,), 1, 4),), rates=(1_000, 10_000), rounds=1, seconds=4)
+
+
+def main() -> int:
+    """Exit code 0, or 2 where something that the bench needs is missing."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of twenty, and not written to a file")
+    parser.add_argument("--only", choices=_PARTS, nargs="+", default=_PARTS, metavar="PART", help=", ".join(_PARTS))
+    parser.add_argument("--output", type=Path, help="file to write to. Default: bench/RESULTS.md for a full run")
+    options = parser.parse_args()
+    try:
+        provide()
+        for program in ("null_server", "paced_client"):
+            binary(program)
+    except (Missing, NotBuilt) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    whole = not options.quick and set(options.only) == set(_PARTS)
+    output = options.output or (ROOT / "bench" / "RESULTS.md" if whole else None)
+    begin = time.monotonic()
+    text = _results(_QUICK if options.quick else _FULL, options.only)
+    text += f"\nMeasured in {(time.monotonic() - begin) / 60:.0f} minutes.\n"
+    print("\n" + text)
+    if output:
+        output.write_text(text)
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _results(plan: Plan, parts: Sequence[str]) -> str:
+    sections = [prose.HEAD.format(facts=machine.facts())]
+    if "throughput" in parts:
+        sections.append(_throughput(plan))
+    if "truth" in parts:
+        told = truth.run(plan.rates, rounds=plan.rounds, seconds=plan.seconds, tell=_tell)
+        sections.append(prose.TRUTH.format(table=truth.table(told)))
+    if "footprint" in parts:
+        calm = footprint.calm(seconds=plan.seconds, tell=_tell)
+        sections.append(prose.FOOTPRINT.format(calm=calm, starts=footprint.starts(rounds=plan.rounds, tell=_tell)))
+    if "checks" in parts:
+        sections.append(prose.CHECKS.format(table=checks.run(rounds=plan.rounds, seconds=plan.seconds, tell=_tell)))
+    if "recording" in parts:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            recording.main()
+        sections.append(prose.RECORDING.format(printed=printed.getvalue()))
+    return "\n\n".join(sections) + "\n"
+
+
+def _throughput(plan: Plan) -> str:
+    found: throughput.Results = {}
+    tables = []
+    for payload, users, rounds, seconds in plan.loads:
+        of_payload = throughput.run(payload, users, rounds=rounds, seconds=seconds, tell=_tell)
+        found |= of_payload
+        for protocol, name in (("grpc", "gRPC"), ("rest", "REST")):
+            size = throughput.PAYLOADS[payload](protocol).name
+            tables.append(f"### {name}, {size}\n\n{throughput.table(of_payload, protocol)}")
+    return "\n\n".join([prose.THROUGHPUT.format(noise=throughput.noise(found), goals=throughput.goals(found)), *tables])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+// A model server that computes nothing: Predict and GetModelMetadata answer with the bytes of two files.
+//
+//   null_server --metadata FILE --reply FILE [--delay-us N]
+//
+// It listens on a free port of 127.0.0.1 and says so in its first line. On SIGUSR1, and on SIGTERM before it ends, it
+// prints one line of JSON: how many it has answered, and, if it answers late on purpose, how late it was since the last
+// line: from when a request was read to when its answer was written, as far as gRPC tells (by its completion queue).
+//
+// The service is generic (bytes in, bytes out), so that nothing is parsed, and one thread does all the work: the server
+// is to cost as little as gRPC's own core allows, on one processor core.
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "histogram.h"
+
+namespace {
+
+constexpr int kWaitingCalls = 2000;  // more than a bench has users: no call waits to be taken
+const std::string kService = "/tensorflow.serving.PredictionService/";
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+}
+
+struct Call;
+
+// Calls that are answered a fixed time after they were read. As the time is the same for all, they leave in the order
+// in which they came. gRPC's own alarms count whole milliseconds, so this is a thread that sleeps by the nanosecond.
+class Delay {
+ public:
+  explicit Delay(int64_t ns) : ns_(ns) {
+    if (ns_ > 0) std::thread([this] { run(); }).detach();
+  }
+
+  bool on() const { return ns_ > 0; }
+
+  void add(Call* call, int64_t read_ns) {
+    std::lock_guard<std::mutex> guard(lock_);
+    waiting_.push_back({read_ns + ns_, call});
+    some_.notify_one();
+  }
+
+ private:
+  struct Due {
+    int64_t at_ns;
+    Call* call;
+  };
+
+  void run();
+
+  const int64_t ns_;
+  std::mutex lock_;
+  std::condition_variable some_;
+  std::deque<Due> waiting_;
+};
+
+// What was answered, told by another thread than counts it.
+class Count {
+ public:
+  void add(bool predict, int64_t took_ns) {
+    std::lock_guard<std::mutex> guard(lock_);
+    ++(predict ? predicts_ : others_);
+    if (took_ns) delays_.record(took_ns);
+  }
+
+  void tell() {
+    std::lock_guard<std::mutex> guard(lock_);
+    printf("{\"predicts\": %lld, \"others\": %lld, \"delay_us\": %s}\n", predicts_, others_, delays_.json().c_str());
+    fflush(stdout);
+    delays_ = Histogram();
+  }
+
+ private:
+  std::mutex lock_;
+  long long predicts_ = 0, others_ = 0;
+  Histogram delays_;
+};
+
+struct Server {
+  explicit Server(int64_t delay_ns) : delay(delay_ns) {}
+
+  grpc::AsyncGenericService service;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue;
+  grpc::ByteBuffer metadata, reply;
+  Delay delay;
+  Count count;
+};
+
+// One call, from before it arrives until its answer is written. Its address is its tag in the completion queue.
+struct Call {
+  explicit Call(Server& server) : server(server), stream(&context) {
+    server.service.RequestCall(&context, &stream, server.queue.get(), server.queue.get(), this);
+  }
+
+  void proceed(bool ok) {
+    if (!ok) {  // the caller went away
+      delete this;
+      return;
+    }
+    switch (state) {
+      case kArriving:
+        new Call(server);
+        state = kReading;
+        predict = context.method() == kService + "Predict";
+        stream.Read(&request, this);
+        return;
+      case kReading:
+        state = kAnswering;
+        if (predict && server.delay.on()) {
+          read_ns = now_ns();
+          server.delay.add(this, read_ns);
+        } else {
+          answer();
+        }
+        return;
+      case kAnswering:
+        server.count.add(predict, read_ns ? now_ns() - read_ns : 0);
+        delete this;
+    }
+  }
+
+  void answer() {
+    if (predict) {
+      stream.WriteAndFinish(server.reply, grpc::WriteOptions(), grpc::Status::OK, this);
+    } else if (context.method() == kService + "GetModelMetadata") {
+      stream.WriteAndFinish(server.metadata, grpc::WriteOptions(), grpc::Status::OK, this);
+    } else {
+      stream.Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "this server answers nothing else"), this);
+    }
+  }
+
+  enum State { kArriving, kReading, kAnswering };
+
+  Server& server;
+  State state = kArriving;
+  bool predict = false;
+  int64_t read_ns = 0;
+  grpc::GenericServerContext context;
+  grpc::GenericServerAsyncReaderWriter stream;
+  grpc::ByteBuffer request;
+};
+
+void Delay::run() {
+  prctl(PR_SET_TIMERSLACK, 1UL);  // the kernel may otherwise add 50 us to each sleep
+  std::unique_lock<std::mutex> guard(lock_);
+  for (;;) {
+    some_.wait(guard, [this] { return !waiting_.empty(); });
+    const Due due = waiting_.front();
+    waiting_.pop_front();
+    guard.unlock();
+    const timespec until{due.at_ns / 1'000'000'000, due.at_ns % 1'000'000'000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+    }
+    due.call->answer();
+    guard.lock();
+  }
+}
+
+grpc::ByteBuffer read_file(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    fprintf(stderr, "null_server: cannot read %s\n", path);
+    exit(2);
+  }
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const char *metadata = nullptr, *reply = nullptr;
+  int64_t delay_us = 0;
+  for (int i = 1; i + 1 < count; i += 2) {
+    const std::string name = arguments[i];
+    if (name == "--metadata") metadata = arguments[i + 1];
+    if (name == "--reply") reply = arguments[i + 1];
+    if (name == "--delay-us") delay_us = atoll(arguments[i + 1]);
+  }
+  if (!metadata || !reply) {
+    fprintf(stderr, "usage: null_server --metadata FILE --reply FILE [--delay-us N]\n");
+    return 2;
+  }
+
+  sigset_t signals;  // taken by sigwait below; blocked before there are threads, which inherit it
+  sigemptyset(&signals);
+  for (const int number : {SIGUSR1, SIGTERM, SIGINT}) sigaddset(&signals, number);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  Server server(delay_us * 1000);
+  server.metadata = read_file(metadata);
+  server.reply = read_file(reply);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(-1);
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterAsyncGenericService(&server.service);
+  server.queue = builder.AddCompletionQueue();
+  const std::unique_ptr<grpc::Server> listening = builder.BuildAndStart();
+  if (!listening) return 1;
+  for (int i = 0; i < kWaitingCalls; ++i) new Call(server);
+  std::thread([&server] {
+    void* tag;
+    bool ok;
+    while (server.queue->Next(&tag, &ok)) static_cast<Call*>(tag)->proceed(ok);
+  }).detach();
+  printf("127.0.0.1:%d\n", port);
+  fflush(stdout);
+
+  for (int number = SIGUSR1; number == SIGUSR1;) {
+    sigwait(&signals, &number);
+    server.count.tell();
+  }
+  _exit(0);  // connections end with the process
+}
