@@ -24,7 +24,7 @@ from tfs_locust.transport.http2_sender import Sender
 
 _FRAME_MOST = h2.SMALLEST_MAX_FRAME  # of what comes: we ask for no more
 _RENEW_BYTES = 1 << 30  # of the connection's window of twice this
-_OWED_MOST = 10_000
+_OWED_MOST = 10_000  # acknowledgements that a peer has asked for and not read
 _DATA, _HEADERS, _END_STREAM, _END_HEADERS = h2.DATA, h2.HEADERS, h2.END_STREAM, h2.END_HEADERS
 _LAYOUT = h2.END_HEADERS | h2.PADDED | h2.HAS_PRIORITY  # of these flags plain HEADERS have the first alone
 
@@ -57,10 +57,11 @@ class Http2:
 
     def cancel(self, exchange: Exchange, now_ns: int) -> None:
         """Its owner has given it up: it will not be among those that end."""
-        if self.sender.waiting.pop(exchange, self) is None or self._streams.get(exchange.stream_id) is not exchange:
-            return
-        self.sender.forget(exchange, ErrorCode.CANCEL)
-        self.sender.begin_waiting(now_ns)
+        if exchange in self.sender.waiting:
+            del self.sender.waiting[exchange]
+        elif self._streams.get(exchange.stream_id) is exchange:
+            self.sender.forget(exchange, ErrorCode.CANCEL)
+            self.sender.begin_waiting(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Exchange]:
         """The exchanges that ended with these bytes, in order; if the peer breaks the protocol, all that were left."""
