@@ -369,7 +369,7 @@ _PUSH = h2.frame(h2.PUSH_PROMISE, h2.END_HEADERS, 1, h2.UINT32.pack(2) + encoded
         ([h2.frame(h2.CONTINUATION, h2.END_HEADERS, 1)], ErrorCode.PROTOCOL_ERROR),
         ([h2.frame(h2.HEADERS, 0, 1), data(1, b"x")], ErrorCode.PROTOCOL_ERROR),
         ([h2.frame(h2.HEADERS, 0, 1), h2.frame(h2.CONTINUATION, 4, 3)], ErrorCode.PROTOCOL_ERROR),
-        ([h2.frame(h2.HEADERS, 0, 1), h2.frame(h2.CONTINUATION, 0, 1)], ErrorCode.ENHANCE_YOUR_CALM),
+        ([h2.frame(h2.HEADERS, 0, 1), *[h2.frame(h2.CONTINUATION, 0, 1)] * 1001], ErrorCode.ENHANCE_YOUR_CALM),
         (
             [h2.frame(h2.HEADERS, 0, 1), *[h2.frame(h2.CONTINUATION, 0, 1, bytes(16_384))] * 5],
             ErrorCode.ENHANCE_YOUR_CALM,

@@ -230,7 +230,7 @@ def running_frames(*scripts: Script) -> Iterator[FramePeer]:
                 connection.sock.shutdown(socket.SHUT_WR)
                 while connection.sock.recv(1 << 16):
                     pass
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             pass  # the client went
         except BaseException as failure:
             peer.failures.append(failure)

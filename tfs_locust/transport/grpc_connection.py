@@ -45,6 +45,8 @@ class GrpcConnection:
         self.http2 = Http2(grpc_protocol.meaning)
         self.decided = Event()
         """Set when the peer has introduced itself, or the connection is over."""
+        self.served = False
+        """An answer has come over it."""
         self._sender = self.http2.sender
         self._streams = self._sender.streams
         self._sock = sock
@@ -122,6 +124,8 @@ class GrpcConnection:
             return
         self._flush_due = True  # what is sent from here on is written below
         ended = self.http2.receive(data, now_ns)
+        if ended and ended[0].fate is None:
+            self.served = True
         for at in range(0, len(ended), _WOKEN_MOST):
             self._finish(ended[at : at + _WOKEN_MOST], now_ns, self.peer)
             self._write()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import gevent
 import gevent.socket
 from gevent import monkey
+from gevent.event import Event
 
 from tfs_locust.transport.base import Endpoint
 from tfs_locust.transport.grpc_connection import GrpcConnection
@@ -20,7 +21,7 @@ from tfs_locust.transport.tls import client_context
 from tfs_locust.transport.tls_pipe import TlsPipe
 
 PACE_S = 0.1
-"""Between two attempts to connect to an address."""
+"""Between two attempts to connect to an address that has not served since."""
 _SPARE_PACES = 10  # between them where calls can go elsewhere
 _CONNECT_S = 10.0  # for one attempt, TLS and the peer's settings included
 _socket = monkey.get_original("socket", "socket")  # the loop reads and writes it, nobody waits in it
@@ -76,11 +77,17 @@ class GrpcPool:
         self._attempts: dict[Any, Address] = {}
         """Greenlet -> where it connects."""
         self._keeper: gevent.Greenlet[..., None] | None = None
+        self._prompt = Event()
+        """A connection that has served is over and was missed: it is replaced at once, however often that is."""
+        self._to_replace = False
 
     def demand(self) -> None:
         """There are calls: make connections where they are missing."""
         if len(self.live) < self._target and self._keeper is None:
             self._keeper = gevent.spawn(self._keep)
+        elif self._to_replace:
+            self._prompt.set()
+        self._to_replace = False
 
     def close(self) -> list[Exchange]:
         """End everything; returns the exchanges that this ends."""
@@ -92,12 +99,12 @@ class GrpcPool:
         """Connect, again and again while calls wait for it; where others serve them meanwhile, less often."""
         try:
             while True:
+                self._prompt.clear()
                 self._attempt()
                 for _ in range(_SPARE_PACES if self.live else 1):
-                    gevent.sleep(PACE_S)
-                    if self._calls.waiting:
+                    if self._prompt.wait(PACE_S) or self._calls.waiting:
                         break
-                if not self._calls.waiting:
+                if not self._calls.waiting and not self._prompt.is_set():
                     break
         finally:
             self._keeper = None
@@ -158,6 +165,7 @@ class GrpcPool:
             self._connections.discard(connection)
         if connection in self.live:
             self.live.remove(connection)
+            self._to_replace |= connection.served
             self._calls.changed()
 
 

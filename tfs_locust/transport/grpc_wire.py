@@ -21,7 +21,8 @@ from tfs_locust.transport.grpc_pool import GrpcPool
 from tfs_locust.transport.grpc_protocol import Method, answer, common_fields
 from tfs_locust.transport.http2_exchange import Exchange, Fate
 
-_REFUSALS_MOST = 1  # as gRPC does: a second time is no accident
+# grpcio's server refuses streams to a client that keeps to its limit, when it has not noticed yet that others are over
+_REFUSALS_MOST = 16
 _CLOSED = "the transport is closed"
 
 

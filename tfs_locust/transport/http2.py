@@ -24,7 +24,8 @@ from tfs_locust.transport.http2_sender import Sender
 
 _FRAME_MOST = h2.SMALLEST_MAX_FRAME  # of what comes: we ask for no more
 _RENEW_BYTES = 1 << 30  # of the connection's window of twice this
-_OWED_MOST = 10_000
+_CONTINUATIONS_MOST = 1_000  # of one header block, empty ones among them
+_OWED_MOST = 10_000  # acknowledgements that a peer has asked for and not read
 _DATA, _HEADERS, _END_STREAM, _END_HEADERS = h2.DATA, h2.HEADERS, h2.END_STREAM, h2.END_HEADERS
 _LAYOUT = h2.END_HEADERS | h2.PADDED | h2.HAS_PRIORITY  # of these flags plain HEADERS have the first alone
 
@@ -47,6 +48,8 @@ class Http2:
         self._block: bytearray | None = None
         """A header block that is to be continued; ``_block_of`` are its stream and its first frame's flags."""
         self._block_of = (0, 0)
+        self._continued = 0
+        """How often it was."""
         self._consumed = 0
         self._goodbye = ""
 
@@ -57,10 +60,11 @@ class Http2:
 
     def cancel(self, exchange: Exchange, now_ns: int) -> None:
         """Its owner has given it up: it will not be among those that end."""
-        if self.sender.waiting.pop(exchange, self) is None or self._streams.get(exchange.stream_id) is not exchange:
-            return
-        self.sender.forget(exchange, ErrorCode.CANCEL)
-        self.sender.begin_waiting(now_ns)
+        if exchange in self.sender.waiting:
+            del self.sender.waiting[exchange]
+        elif self._streams.get(exchange.stream_id) is exchange:
+            self.sender.forget(exchange, ErrorCode.CANCEL)
+            self.sender.begin_waiting(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Exchange]:
         """The exchanges that ended with these bytes, in order; if the peer breaks the protocol, all that were left."""
@@ -150,7 +154,7 @@ class Http2:
                 self._take_block(stream_id, flags, payload)
             else:
                 self._check_not_idle(stream_id)
-                self._block, self._block_of = bytearray(payload), (stream_id, flags)
+                self._block, self._block_of, self._continued = bytearray(payload), (stream_id, flags), 0
         elif kind == h2.RST_STREAM:
             check_size(len(payload) == 4)
             self._check_not_idle(stream_id)
@@ -192,7 +196,8 @@ class Http2:
                 (stream_id, flags), block, self._block = self._block_of, bytes(self._block), None
                 self._take_block(stream_id, flags, block)
                 break
-            if not length or len(self._block) > MOST_LIST_BYTES:
+            self._continued += 1
+            if self._continued > _CONTINUATIONS_MOST or len(self._block) > MOST_LIST_BYTES:
                 raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "a header block does not end")
         return at
 
@@ -252,6 +257,9 @@ class Http2:
             elif name == h2.INITIAL_WINDOW_SIZE:
                 if value > h2.LARGEST_WINDOW or not sender.set_initial_window(value):
                     raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "a window is larger than allowed")
+            elif name == h2.ENABLE_PUSH:
+                if value:
+                    raise PeerError(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH is {value}")
             elif name == h2.MAX_FRAME_SIZE:
                 if not h2.SMALLEST_MAX_FRAME <= value <= h2.LARGEST_MAX_FRAME:
                     raise PeerError(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE is {value}")
