@@ -405,6 +405,18 @@ def test_deadlines_of_many() -> None:
         assert timeout_s <= greenlet.value < timeout_s + 1
 
 
+def test_an_answer_that_waits_is_not_late() -> None:
+    """What came in time is an answer, although the process was too busy to read it before the deadline."""
+    with running_raw_peer(hold) as peer, wire(peer.port) as engine:
+        greenlet = gevent.spawn(ask, engine, b"hello", 1.0)
+        wait_until(lambda: peer.requests == 1)
+        peer.release()
+        time.sleep(1.2)
+        reply = greenlet.get()
+        assert (reply.outcome, reply.body) == (Outcome.OK, b"hello")
+        assert reply.end_ns - reply.sent_ns > 1_000_000_000
+
+
 def test_an_idle_engine_keeps_nobody_waiting() -> None:
     """gevent's loop may end while connections are kept."""
     with running_raw_peer(echo) as peer, wire(peer.port) as engine:

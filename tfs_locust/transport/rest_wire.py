@@ -148,8 +148,10 @@ class RestWire:
         call.waking = self._run_callback(call.resume)
 
     def _expire(self, call: Call) -> None:
-        self._withdraw(call)
-        self._fail(call, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        self._look()  # its answer may have come while this process was busy
+        if not call.end_ns:
+            self._withdraw(call)
+            self._fail(call, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
     # connections
 
