@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tfs_locust.transport.http1 import (
@@ -26,6 +26,8 @@ from tfs_locust.transport.http1 import (
     parse_head,
     whole_answer,
 )
+
+_unhurried = settings(deadline=None)  # how long an example takes on a busy machine says nothing
 
 
 def head(text: str) -> Head:
@@ -100,12 +102,14 @@ def streams(draw: st.DrawFn) -> Stream:
     return Stream(data, (expected, body), ends=framing == "close")
 
 
+@_unhurried
 @given(streams(), st.lists(st.integers(0, 2000), max_size=10))
 def test_every_cut_gives_the_same_answer(stream: Stream, places: list[int]) -> None:
     """Where the pieces of a stream begin and end is of no matter."""
     assert parsed(cut(stream.data, places), stream.ends) == stream.answer
 
 
+@_unhurried
 @given(streams())
 def test_byte_by_byte(stream: Stream) -> None:
     """Nor is it where each byte comes alone; none but the last completes the answer."""
@@ -114,6 +118,7 @@ def test_byte_by_byte(stream: Stream) -> None:
     assert parsed(pieces, stream.ends) == stream.answer
 
 
+@_unhurried
 @given(streams())
 def test_the_quick_way_says_the_same_or_nothing(stream: Stream) -> None:
     """What whole_answer makes of a stream is what the parser makes of it."""
@@ -129,6 +134,7 @@ def test_the_quick_way_is_taken() -> None:
         assert whole_answer(other) is None
 
 
+@_unhurried
 @given(streams(), st.binary(min_size=1, max_size=9))
 def test_more_than_the_answer(stream: Stream, more: bytes) -> None:
     """Bytes after an answer leave it as it is, and its connection is not used again."""
@@ -138,6 +144,7 @@ def test_more_than_the_answer(stream: Stream, more: bytes) -> None:
         assert whole_answer(stream.data + more) is None
 
 
+@_unhurried
 @given(streams(), st.integers(0, 2000))
 def test_a_part_is_no_answer(stream: Stream, place: int) -> None:
     """A connection that ends within an answer has brought none, but where its end is the answer's."""
@@ -156,12 +163,14 @@ def _fuzzed(data: bytes, places: list[int], ends: bool) -> None:
     whole_answer(data)
 
 
+@_unhurried
 @given(st.binary(max_size=500), st.lists(st.integers(0, 500), max_size=5), st.booleans())
 def test_arbitrary_bytes(data: bytes, places: list[int], ends: bool) -> None:
     """Are an answer, or the beginning of one, or a BadAnswer: no other error."""
     _fuzzed(data, places, ends)
 
 
+@_unhurried
 @given(
     streams(), st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=3)), min_size=1, max_size=4), st.booleans()
 )

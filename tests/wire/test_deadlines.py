@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 
+import gevent
 import pytest
 
 from tests.wire.conftest import Connect
-from tests.wire.engines import SHORT_S, Engine, call
+from tests.wire.engines import LONG_S, SHORT_S, Engine, call, names
 from tests.wire.peers import Peer, Said, echo
 from tests.wire.relay import Relay
 from tfs_locust.measure.sample import Outcome
@@ -27,6 +29,21 @@ def test_deadline(engine: Engine, peer: Peer, connect: Connect) -> None:
     peer.released.set()
     for body in (b"1", b"2", b"3"):
         assert call(engine, transport, body)[2:] == (Outcome.OK, body, "")
+
+
+@pytest.mark.parametrize("engine_name", [*names("grpc", "wire"), *names("rest", "wire")])
+def test_an_answer_that_waits_is_not_late(engine: Engine, peer: Peer, connect: Connect) -> None:
+    """What came in time is an answer, although the process was too busy to read it before the deadline."""
+    transport = connect(peer.port)
+    assert call(engine, transport).outcome is Outcome.OK
+    peer.script = peer.hold
+    greenlet = gevent.spawn(call, engine, transport, b"in time", 1.0)
+    with gevent.Timeout(LONG_S):
+        while len(peer.asked) < 2:
+            gevent.sleep(0.005)
+    peer.released.set()
+    time.sleep(1.1)
+    assert greenlet.get()[2:] == (Outcome.OK, b"in time", "")
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -21,6 +21,7 @@ from tfs_locust.transport.tls_pipe import TlsPipe
 
 _BLOCK_BYTES = 1 << 16
 _WOKEN_MOST = 32  # callers that are woken before what the first of them sent goes out
+_LOOKS_MOST = 64  # the peer may send faster than we read
 _IDLE_NS = 5_000_000
 _READ, _WRITE = 1, 2  # gevent's events of a descriptor
 
@@ -93,6 +94,14 @@ class GrpcConnection:
             self._flush_due = True
             self._loop.run_callback(self._flush)
 
+    def look(self) -> None:
+        """Read what has come, without waiting for the loop's turn."""
+        for _ in range(_LOOKS_MOST):
+            before_ns = self._read_ns
+            self._readable()
+            if self._reads is None or self._read_ns == before_ns:
+                break
+
     def close(self, text: str) -> list[Exchange]:
         """End it now. Returns the exchanges that this ends."""
         if self._reads is None:
@@ -106,6 +115,8 @@ class GrpcConnection:
         return ended
 
     def _readable(self) -> None:
+        if self._reads is None:
+            return
         try:
             data = self._sock.recv(_BLOCK_BYTES)
             self._read_ns = now_ns = perf_counter_ns()

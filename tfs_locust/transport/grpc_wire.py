@@ -148,6 +148,9 @@ class GrpcWire:
 
     def _over(self, exchanges: list[Exchange], now_ns: int) -> None:
         """Their time is up."""
+        for connection in {exchange.connection for exchange in exchanges} - {None}:
+            connection.look()  # answers may have come while this process was busy
+        exchanges = [exchange for exchange in exchanges if not exchange.end_ns]
         for exchange in exchanges:
             self._withdraw(exchange, now_ns)
         self._end(exchanges, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded", now_ns)

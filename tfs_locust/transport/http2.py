@@ -24,7 +24,7 @@ from tfs_locust.transport.http2_sender import Sender
 
 _FRAME_MOST = h2.SMALLEST_MAX_FRAME  # of what comes: we ask for no more
 _RENEW_BYTES = 1 << 30  # of the connection's window of twice this
-_CONTINUATIONS_MOST = 1_000  # of one header block, empty ones among them
+_CONTINUED_MOST = 1_000
 _OWED_MOST = 10_000  # acknowledgements that a peer has asked for and not read
 _DATA, _HEADERS, _END_STREAM, _END_HEADERS = h2.DATA, h2.HEADERS, h2.END_STREAM, h2.END_HEADERS
 _LAYOUT = h2.END_HEADERS | h2.PADDED | h2.HAS_PRIORITY  # of these flags plain HEADERS have the first alone
@@ -48,8 +48,7 @@ class Http2:
         self._block: bytearray | None = None
         """A header block that is to be continued; ``_block_of`` are its stream and its first frame's flags."""
         self._block_of = (0, 0)
-        self._continued = 0
-        """How often it was."""
+        self._continued = 0  # how often
         self._consumed = 0
         self._goodbye = ""
 
@@ -197,7 +196,7 @@ class Http2:
                 self._take_block(stream_id, flags, block)
                 break
             self._continued += 1
-            if self._continued > _CONTINUATIONS_MOST or len(self._block) > MOST_LIST_BYTES:
+            if self._continued > _CONTINUED_MOST or len(self._block) > MOST_LIST_BYTES:
                 raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "a header block does not end")
         return at
 

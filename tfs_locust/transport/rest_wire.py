@@ -149,8 +149,9 @@ class RestWire:
 
     def _over(self, calls: list[Call], _now_ns: int) -> None:
         """Their time is up."""
+        self._look()  # answers may have come while this process was busy
         for call in calls:
-            if not call.end_ns:  # else it is about to be told
+            if not call.end_ns:
                 self._withdraw(call)
                 self._fail(call, Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
