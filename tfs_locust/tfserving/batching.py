@@ -78,6 +78,11 @@ class BatchingParameters:
             return self.max_execution_batch_size
         return self.max_batch_size
 
+    @property
+    def most_enqueued_batches(self) -> int:
+        """The batches that may wait, the open one included: without splitting the server quietly takes 0 for 1."""
+        return max(self.max_enqueued_batches, 0 if self.enable_large_batch_splitting else 1)
+
     def executed_size(self, rows: int) -> int:
         """The rows a batch of ``rows`` is executed with: the smallest allowed size that holds it, else its own."""
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
