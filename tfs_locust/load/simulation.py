@@ -18,6 +18,9 @@ from tfs_locust.tfserving.batching import BatchingParameters
 REQUESTS = 3_000
 """Simulated by default: some hundred batches, and a few hundredths of a second of ours."""
 
+_ROUNDS = 20
+"""Requests of each user at least: the first ones come in another order than all later ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchCost:
@@ -111,15 +114,17 @@ def simulate(
     requests: int = REQUESTS,
     seed: int = 0,
 ) -> Simulated:
-    """Send ``requests`` requests of as many rows as ``rows`` gives and sum up what was executed.
+    """Send ``requests`` requests at least, of as many rows as ``rows`` gives and sum up what was executed.
 
     ``threads`` execute at a time. ``parameters`` None: without batching every request is executed as it is, and
     ``threads`` are those of the calls.
     """
+    if isinstance(arrivals, ClosedLoop):
+        requests = max(requests, _ROUNDS * arrivals.users)
     server = Server(parameters or UNBATCHED, threads, rows, arrivals, cost, requests=requests, seed=seed)
-    executions = [one for one in server.run() if one.at_s >= server.steady_from_s]
+    executions = list(server.run())
     # what is left in the end is executed without company that would have come
-    kept = [one for one in executions if one.at_s <= server.last_arrival_s] or executions
+    kept = [one for one in executions if server.steady_from_s <= one.at_s <= server.last_arrival_s] or executions
     return Simulated(
         batches=len(kept),
         rows=sum(one.rows for one in kept),
@@ -211,8 +216,8 @@ class Server:
             self.steady_from_s = now
         try:
             self._queue.submit(_Call(next(self._rows), now), now)
-        except TaskRefusedError:
-            self.refused += 1
+        except TaskRefusedError as refused:
+            self.refused += not refused.too_large
             self._expect(now)
         else:
             if isinstance(self._arrivals, OpenLoop):
