@@ -22,7 +22,7 @@ class _Window:
     executed_batches: int | None = 1000
     executed_rows: int | None = 32_000
     padding_rows: int | None = 0
-    client_batches: int | None = 4000
+    queued_tasks: int | None = 4000
     queueing_s_total: float | None = 8.0
     restarted: bool = False
 
@@ -49,7 +49,7 @@ def test_a_healthy_run_has_no_findings() -> None:
     """Full batches, no padding, nothing refused; with the parameters known or not."""
     assert diagnose(_Window(), _BATCHING, _CLIENT) == []
     assert diagnose(_Window(), None, _CLIENT) == []
-    whole = _Window(executed_rows=32_000, client_batches=1000)
+    whole = _Window(executed_rows=32_000, queued_tasks=1000)
     assert diagnose(whole, _BATCHING, replace(_CLIENT, rows=((32, 1.0),))) == []
 
 
@@ -130,7 +130,7 @@ def test_no_effect_for_no_known_reason() -> None:
 
 def test_batching_is_off_though_it_should_be_on() -> None:
     """Answers, but no executed batch; a fault only if someone says batching is on."""
-    window = _Window(executed_batches=0, executed_rows=0, client_batches=0)
+    window = _Window(executed_batches=0, executed_rows=0, queued_tasks=0)
     assert _found(window).sentence == (
         "batching has no effect: none of 4,000 answered requests came into a batch; start the server with "
         "--enable_batching"
@@ -231,7 +231,7 @@ _COUNT = st.none() | st.integers(0, 10**6)
         executed_batches=_COUNT,
         executed_rows=_COUNT,
         padding_rows=_COUNT,
-        client_batches=_COUNT,
+        queued_tasks=_COUNT,
         queueing_s_total=st.none() | st.floats(0, 10**6),
         restarted=st.booleans(),
     ),

@@ -30,8 +30,8 @@ class ServerWindow(Protocol):
         """Rows of padding in them."""
 
     @property
-    def client_batches(self) -> int | None:
-        """Requests that came into the batching."""
+    def queued_tasks(self) -> int | None:
+        """Requests that were taken out of the batching queue, or pieces of those that are split."""
 
     @property
     def queueing_s_total(self) -> float | None:
@@ -129,7 +129,7 @@ def executed(window: ServerWindow | None, client: Client) -> Executed | None:
     """What the window tells of executions; None where it does not tell enough."""
     if window is None or window.restarted or not window.executed_batches:
         return None
-    if window.executed_rows is None or not window.client_batches:
+    if window.executed_rows is None or not window.queued_tasks:
         return None
     in_flight: float | None = client.users
     if client.mean_service_time_s is not None and client.window_s > 0:  # Little's law: rate times time
@@ -138,7 +138,7 @@ def executed(window: ServerWindow | None, client: Client) -> Executed | None:
         window.executed_batches,
         window.executed_rows,
         window.padding_rows or 0,
-        window.client_batches,
+        window.queued_tasks,
         window.queueing_s_total or 0.0,
         in_flight,
         client.mean_service_time_s,

@@ -17,9 +17,11 @@ FILLED_RATIO = 0.8
 """Of the rows a batch can hold. Arrivals are never quite even, so some batches close early; fuller is full enough."""
 WASTED_RATIO = 0.10
 """Of the rows executed, or of the room in a batch. Runs differ by a tenth for many reasons; more is worth a change."""
-WAITED_OUT = (0.5, 1.1)
-"""Of the timeout. Requests that come evenly to a batch that never fills wait half of it on average; who waits longer
-than all of it waits for a thread."""
+WAITED_OUT = (0.5, 1.5)
+"""Of the timeout. Requests that come evenly to a batch that never fills wait half of it on average; who waits much
+longer than all of it waits for a thread."""
+IDLE_POLL_S = 0.001
+"""How often an idle batch thread looks whether a timeout has ended; nothing wakes it (shared_batch_scheduler.h)."""
 WAIT_SHARE = 0.2
 """Of the service time. A wait for company that takes less of it is a fair price."""
 UNLIMITED_ROWS = 1000
@@ -212,8 +214,8 @@ def _unfilled(done: Executed, batching: Batching, client: Client) -> Iterator[Fi
     full = f"{_number(done.rows_per_batch)} of {batching.largest_batch:,} rows"
     timeout_s, in_flight, needed = batching.batch_timeout_s, done.in_flight, batching.in_flight_to_fill
     enough = in_flight is not None and needed is not None and in_flight >= needed
-    least_s, most_s = (timeout_s * ratio for ratio in WAITED_OUT)
-    waits = timeout_s > 0 and least_s <= done.wait_s <= most_s
+    least, most = WAITED_OUT
+    waits = timeout_s > 0 and timeout_s * least <= done.wait_s <= timeout_s * most + IDLE_POLL_S
     if waits and not enough and done.wait_s >= WAIT_SHARE * (done.service_time_s or 0.0):
         evidence |= {"mean_wait_s": done.wait_s, "batch_timeout_s": timeout_s}
         share = ""
