@@ -204,7 +204,7 @@ def _window(before: Mapping[str, float], after: Mapping[str, float]) -> _Window:
 
     return _Window(
         {"all": counted("request_count")},
-        counted("wrapped_run_count"),
+        counted("processed_batch_size_count"),  # not wrapped_run_count, which is counted when an execution ends
         counted("processed_batch_size_sum") - counted("padding_size_sum"),
         counted("padding_size_sum"),
         counted("queuing_latency_count"),
@@ -243,7 +243,7 @@ def _after_batches(server: RunningServer, before: Mapping[str, float], batches: 
     deadline = time.monotonic() + _DEADLINE_S
     while True:
         page = _page(server)
-        if page["wrapped_run_count"] - before["wrapped_run_count"] >= batches:
+        if page["processed_batch_size_count"] - before["processed_batch_size_count"] >= batches:
             return page
         assert time.monotonic() < deadline
         time.sleep(0.02)
