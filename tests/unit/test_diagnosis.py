@@ -65,7 +65,7 @@ def test_refused_by_threads() -> None:
     assert finding.id == "refused-by-threads"
     assert finding.sentence == (
         "refused by grpc_max_threads: 51 % of calls (4,160 of 8,160), none visible to the server, which counted 4,000 "
-        "requests; raise it above 201 or lower the users to 31"
+        "requests; raise it above 201 or lower the users below 31"
     )
     assert finding.evidence == {
         "refused": 4160,

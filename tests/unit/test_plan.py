@@ -145,7 +145,7 @@ def test_a_plan_without_faults_has_no_warnings() -> None:
             _plan(8, 200, grpc_max_threads=32),
             "refused-by-threads",
             "200 users are 169 more than the 31 calls at once: their calls are refused with RESOURCE_EXHAUSTED. Set "
-            "--grpc_max_threads=201, or use 31 users at most.",
+            "--grpc_max_threads=202, or use fewer than 31 users.",
         ),
         (
             _plan(8, 200, "rest"),
@@ -157,7 +157,7 @@ def test_a_plan_without_faults_has_no_warnings() -> None:
             _plan(1, 20),
             "ceiling",
             "No number of users fills the batches: that takes 96 requests in flight, and 31 calls are executed at "
-            "once. Set --grpc_max_threads=97, or send requests of 4 rows.",
+            "once. Set --grpc_max_threads=98, or send requests of 4 rows.",
         ),
         (
             _plan(8, 6),

@@ -68,7 +68,7 @@ def _refused_by_threads(
         threads = f"raise it above {client.users + 1:,}"
     if batching is not None and batching.calls_at_once is not None:
         evidence["calls_at_once"] = batching.calls_at_once
-        users = f"lower the users to {batching.calls_at_once:,}"
+        users = f"lower the users below {batching.calls_at_once:,}"
     return Finding(
         "refused-by-threads", f"refused by grpc_max_threads: {share}, {unseen}; {threads} or {users}", evidence
     )

@@ -69,7 +69,7 @@ def _interface(plan: Plan) -> Iterator[Statement]:
 
 
 def _interface_warnings(plan: Plan) -> Iterator[tuple[str, str]]:
-    users, calls, flag = plan.demand.users, plan.calls_at_once, _threads_flag(plan)
+    users, calls = plan.demand.users, plan.calls_at_once
     if plan.protocol == "rest" and plan.setup.threads("rest") < 2:
         yield "rest-frozen", "With --rest_api_num_threads=1 the REST interface answers nothing: set 2 at least."
     if users is None or users <= calls:
@@ -78,13 +78,13 @@ def _interface_warnings(plan: Plan) -> Iterator[tuple[str, str]]:
         yield (
             "refused-by-threads",
             f"{users:,} users are {users - calls:,} more than the {_counted(calls, 'call')} at once: their calls are "
-            f"refused with RESOURCE_EXHAUSTED. Set {flag}={users + 1}, or use {calls:,} users at most.",
+            f"refused with RESOURCE_EXHAUSTED. Set {_setting(plan, users)}, or use fewer than {calls:,} users.",
         )
     else:
         yield (
             "waiting-for-threads",
             f"{users:,} users are {users - calls:,} more than the {_counted(calls, 'call')} at once: the others wait "
-            f"outside the batching queue. Set {flag}={users + 1} to have them all in work.",
+            f"outside the batching queue. Set {_setting(plan, users)} to have them all in work.",
         )
 
 
@@ -190,13 +190,12 @@ def _rows_warnings(plan: Plan, parameters: BatchingParameters) -> Iterator[tuple
 def _filling_warnings(plan: Plan, parameters: BatchingParameters, threads: int) -> Iterator[tuple[str, str]]:
     needed, calls, in_flight = plan.in_flight_to_fill or 0, plan.calls_at_once, plan.in_flight
     largest, mean = parameters.largest_batch, plan.mean_rows
-    flag = _threads_flag(plan)
     if needed > calls:
         more = _or_more_rows(plan, math.ceil((threads + 1) * largest / calls))
         yield (
             "ceiling",
             f"No number of users fills the batches: that takes {needed:,} requests in flight, and {_calls(calls)} "
-            f"executed at once. Set {flag}={needed + 1}{more}.",
+            f"executed at once. Set {_setting(plan, needed)}{more}.",
         )
     elif in_flight < needed:
         yield (
@@ -235,6 +234,11 @@ def _or_more_rows(plan: Plan, least: int) -> str:
 
 def _threads_flag(plan: Plan) -> str:
     return "--grpc_max_threads" if plan.protocol == "grpc" else "--rest_api_num_threads"
+
+
+def _setting(plan: Plan, calls: int) -> str:
+    """The flag that lets so many calls in. gRPC refuses a few already when one thread but the accepting one is left."""
+    return f"{_threads_flag(plan)}={calls + (2 if plan.protocol == 'grpc' else 1)}"
 
 
 def _calls(number: int) -> str:
