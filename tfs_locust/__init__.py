@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfs_locust.load.rows import rows
     from tfs_locust.measure.sample import Outcome, Sample
     from tfs_locust.swarm.users import GrpcPredictUser, PredictError, Prediction, RestPredictUser
 
@@ -18,9 +19,10 @@ _HOMES = {
     "Prediction": "tfs_locust.swarm.users",
     "RestPredictUser": "tfs_locust.swarm.users",
     "Sample": "tfs_locust.measure.sample",
+    "rows": "tfs_locust.load.rows",
 }
 
-__all__ = ["Expected", "GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample"]
+__all__ = ["Expected", "GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample", "rows"]
 
 
 def __getattr__(name: str) -> Any:

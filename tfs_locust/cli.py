@@ -15,6 +15,7 @@ Command = Callable[[Sequence[str]], int]
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("tfs_locust.demo", "main", "load a small model over gRPC and REST, on this machine alone"),
     "inspect": ("tfs_locust.inspection", "main", "print a served model's versions, signatures and example requests"),
+    "plan": ("tfs_locust.planning", "main", "tell what a server's batching will make of a load"),
     "serve": ("tfs_locust.embedded.server", "main", "serve SavedModels, for demos and tests"),
     "judge": ("tfs_locust.report.commands", "judge_command", "judge a report again, by other objectives"),
     "render": ("tfs_locust.report.commands", "render_command", "make a report's HTML and other forms again"),

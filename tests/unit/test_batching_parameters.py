@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfs_locust.tfserving.batching import BatchingParameters
+from tfs_locust.tfserving.text_proto import TextProtoError
 
 _TRANSCRIPTS = Path(__file__).parents[1] / "data" / "transcripts"
 
@@ -75,6 +76,8 @@ def test_executed_size_without_allowed_sizes_is_the_batchs_own() -> None:
             BatchingParameters(max_batch_size=32, allowed_batch_sizes=(8, 16)),
             "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 16; expected 32",
         ),
+        (BatchingParameters(max_batch_size=-1), "input_batch_size_limit must be positive; was -1"),
+        (BatchingParameters(max_enqueued_batches=-1), "max_enqueued_batches must be positive; was -1"),
         (BatchingParameters(max_batch_size=0), "input_batch_size_limit must be positive; was 0"),
         (BatchingParameters(batch_timeout_micros=-1), "batch_timeout_micros must be non-negative; was -1"),
         (
@@ -93,3 +96,43 @@ def test_executed_size_without_allowed_sizes_is_the_batchs_own() -> None:
 def test_problem(parameters: BatchingParameters, problem: str | None) -> None:
     """The server's reasons to refuse, in its words."""
     assert parameters.problem() == problem
+
+
+def test_all_problems_at_once() -> None:
+    """A file with several faults is told of all of them; the threads belong to the server, not to a model."""
+    parameters = BatchingParameters(max_batch_size=8, batch_timeout_micros=-5, num_batch_threads=0)
+    assert parameters.problems() == [
+        "num_batch_threads must be positive; was 0",
+        "batch_timeout_micros must be non-negative; was -5",
+    ]
+    assert parameters.problem() == "batch_timeout_micros must be non-negative; was -5"
+
+
+def test_splitting_without_any_size(tmp_path: Path) -> None:
+    """Where neither size is set, the server copies the 0 of an unset field."""
+    file = tmp_path / "batching.config"
+    file.write_text("enable_large_batch_splitting { value: true }")
+    parameters = BatchingParameters.read(str(file))
+    assert parameters.max_execution_batch_size == 0
+    assert "without both the server takes 0" in parameters.problems()[0]
+    file.write_text("enable_large_batch_splitting { value: true } max_batch_size { value: 8 }")
+    assert BatchingParameters.read(str(file)).largest_batch == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("max_batch_size: 128", "line 1, column 17", "; write max_batch_size { value: 128 }"),
+        ("\nlow_priority_max_batch_size: 8", "line 2, column 1", "the server's own batching has one priority only"),
+        ("max_batchsize: 8", "line 1, column 1", "; its fields are max_batch_size, batch_timeout_micros, "),
+        ("max_batch_size { value: 8", "line 1", ""),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, place: str, hint: str) -> None:
+    """The place, and what to write instead where that can be known."""
+    file = tmp_path / "batching.config"
+    file.write_text(text)
+    with pytest.raises(TextProtoError) as error:
+        BatchingParameters.read(str(file))
+    assert str(error.value).startswith(f"{file}, {place}")
+    assert hint in str(error.value)

@@ -14,16 +14,17 @@ from concurrent.futures import wait
 
 import numpy as np
 
-from tfs_locust.embedded.batch_queue import Batch, BatchQueue, Task
+from tfs_locust.embedded.batch_task import Task, cut
 from tfs_locust.embedded.metrics import Metrics
 from tfs_locust.embedded.servable import Run
 from tfs_locust.embedded.status import Code, ServingError
 from tfs_locust.embedded.tensor import Array, data_type_string
+from tfs_locust.tfserving.batch_queue import Batch, BatchQueue, TaskRefusedError
 from tfs_locust.tfserving.batching import BatchingParameters
 
 _LARGEST_PADDED_RANK = 6
 
-Process = Callable[[Batch], None]
+Process = Callable[[Batch[Task]], None]
 
 
 class BatchScheduler:
@@ -31,7 +32,7 @@ class BatchScheduler:
 
     def __init__(self, num_threads: int, name: str = "batch_threads") -> None:
         self._work = threading.Condition()
-        self._queues: list[tuple[BatchQueue, Process]] = []
+        self._queues: list[tuple[BatchQueue[Task], Process]] = []
         self._running: dict[int, int] = {}  # id of a queue: how many of its batches run
         self._next = 0
         self._stopped = False
@@ -41,19 +42,26 @@ class BatchScheduler:
         for thread in self._threads:
             thread.start()
 
-    def add(self, queue: BatchQueue, process: Process) -> None:
+    def add(self, queue: BatchQueue[Task], process: Process) -> None:
         """Serve ``queue`` from now on; ``process`` must not raise."""
         with self._work:
             self._queues.append((queue, process))
 
-    def submit(self, queue: BatchQueue, task: Task) -> Sequence[Task]:
-        """Queue ``task``; returns the pieces it was queued in. Raises ServingError as ``BatchQueue.submit``."""
+    def submit(self, queue: BatchQueue[Task], task: Task) -> Sequence[Task]:
+        """Queue ``task``; returns the pieces it was queued in.
+
+        Raises ServingError: INVALID_ARGUMENT for a task larger than ``max_batch_size``, UNAVAILABLE for a full queue.
+        """
         with self._work:
-            pieces = queue.submit(task, time.monotonic())
+            try:
+                pieces = queue.submit(task, time.monotonic())
+            except TaskRefusedError as refused:
+                code = Code.INVALID_ARGUMENT if refused.too_large else Code.UNAVAILABLE
+                raise ServingError(code, str(refused)) from None
             self._work.notify()
         return pieces
 
-    def remove(self, queue: BatchQueue) -> None:
+    def remove(self, queue: BatchQueue[Task]) -> None:
         """Run what ``queue`` still holds, wait until it is done, and forget the queue."""
         with self._work:
             queue.draining = True
@@ -80,7 +88,7 @@ class BatchScheduler:
                     if queue.draining:
                         self._work.notify_all()
 
-    def _wait_for_batch(self) -> tuple[BatchQueue, Process, Batch] | None:
+    def _wait_for_batch(self) -> tuple[BatchQueue[Task], Process, Batch[Task]] | None:
         with self._work:
             while not self._stopped:
                 now = time.monotonic()
@@ -107,7 +115,7 @@ class BatchedRun:
         self._scheduler = scheduler
         self._parameters = parameters
         self._metrics = metrics
-        self._queues: dict[tuple[frozenset[str], frozenset[str]], BatchQueue] = {}
+        self._queues: dict[tuple[frozenset[str], frozenset[str]], BatchQueue[Task]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_s: float | None) -> list[Array]:
@@ -132,18 +140,18 @@ class BatchedRun:
         for queue in queues:
             self._scheduler.remove(queue)
 
-    def _queue(self, inputs: frozenset[str], outputs: frozenset[str]) -> BatchQueue:
+    def _queue(self, inputs: frozenset[str], outputs: frozenset[str]) -> BatchQueue[Task]:
         key = inputs, outputs
         queue = self._queues.get(key)
         if queue is None:
             with self._lock:
                 if (queue := self._queues.get(key)) is None:
-                    queue = self._queues[key] = BatchQueue(self._parameters)
+                    queue = self._queues[key] = BatchQueue(self._parameters, cut)
                     names = sorted(outputs)
                     self._scheduler.add(queue, lambda batch: self._process(batch, names))
         return queue
 
-    def _process(self, batch: Batch, fetches: Sequence[str]) -> None:
+    def _process(self, batch: Batch[Task], fetches: Sequence[str]) -> None:
         """Run ``batch``; its one status is the status of each of its tasks."""
         try:
             timeout_s = self._time_left(batch)
@@ -160,7 +168,7 @@ class BatchedRun:
             for task, part in zip(batch.tasks, parts, strict=True):
                 task.outputs.set_result(part)
 
-    def _time_left(self, batch: Batch) -> float | None:
+    def _time_left(self, batch: Batch[Task]) -> float | None:
         """The time until the latest deadline of the batch, which the whole batch runs with."""
         now = time.monotonic()
         for task in batch.tasks:
@@ -170,10 +178,10 @@ class BatchedRun:
             raise ServingError(Code.RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
         return None if latest == float("inf") else latest - now
 
-    def _executed_size(self, batch: Batch) -> int:
+    def _executed_size(self, batch: Batch[Task]) -> int:
         return self._parameters.executed_size(batch.rows)
 
-    def _merge(self, batch: Batch) -> dict[str, Array]:
+    def _merge(self, batch: Batch[Task]) -> dict[str, Array]:
         size = self._executed_size(batch)
         padding = size - batch.rows
         self._metrics.observe_padding_size(padding, size)
@@ -251,7 +259,7 @@ def _padded_to_longest(arrays: Sequence[Array]) -> list[Array]:
     return padded
 
 
-def _parted(outputs: Mapping[str, Array], batch: Batch, size: int) -> list[dict[str, Array]]:
+def _parted(outputs: Mapping[str, Array], batch: Batch[Task], size: int) -> list[dict[str, Array]]:
     """Each task's rows of the outputs; the padding at the end is dropped."""
     for array in outputs.values():
         if array.ndim == 0:

@@ -150,12 +150,8 @@ def _batching(flags: Flags) -> BatchingParameters | None:
     if not flags.batching_parameters_file:
         return BatchingParameters(thread_pool_name="model_server_batch_threads")
     parameters = BatchingParameters.read(flags.batching_parameters_file)
-    if parameters.num_batch_threads is not None and parameters.num_batch_threads < 1:
-        raise ValueError(
-            f"{flags.batching_parameters_file}: num_batch_threads must be positive; was {parameters.num_batch_threads}"
-        )
-    if (problem := parameters.problem()) is not None:  # no model would ever load
-        raise ValueError(f"{flags.batching_parameters_file}: {problem}")
+    if problems := parameters.problems():  # no model would ever load
+        raise ValueError(f"{flags.batching_parameters_file}: {'; '.join(problems)}")
     return parameters
 
 

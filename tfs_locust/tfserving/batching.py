@@ -6,12 +6,21 @@ defaults from TensorFlow's shared_batch_scheduler.h.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from tfs_locust.tfserving.text_proto import BOOL, INT64, FieldType, declare_messages, read_text_proto
+from tfs_locust.tfserving.text_proto import (
+    BOOL,
+    INT64,
+    FieldType,
+    TextProtoError,
+    declare_messages,
+    read_text_proto,
+)
 
 _INT64_VALUE = ".google.protobuf.Int64Value"
 
@@ -60,6 +69,8 @@ class BatchingParameters:
         """Take what ``message`` sets and the server's defaults for the rest."""
         fields = cast("Any", message)
         wrapped = {name: getattr(fields, name).value for name in _WRAPPED if message.HasField(name)}
+        if wrapped.get("enable_large_batch_splitting") and "max_batch_size" not in wrapped:
+            wrapped.setdefault("max_execution_batch_size", 0)  # the server copies the value of the unset field
         return cls(
             allowed_batch_sizes=tuple(fields.allowed_batch_sizes),
             pad_variable_length_inputs=fields.pad_variable_length_inputs,
@@ -69,7 +80,10 @@ class BatchingParameters:
     @classmethod
     def read(cls, path: str) -> BatchingParameters:
         """Read a ``--batching_parameters_file``. Raises TextProtoError."""
-        return cls.from_message(read_text_proto(path, _MESSAGE()))
+        try:
+            return cls.from_message(read_text_proto(path, _MESSAGE()))
+        except TextProtoError as error:
+            raise TextProtoError(f"{error}{_hint(str(error))}") from None
 
     @property
     def largest_batch(self) -> int:
@@ -78,27 +92,62 @@ class BatchingParameters:
             return self.max_execution_batch_size
         return self.max_batch_size
 
+    @property
+    def most_enqueued_batches(self) -> int:
+        """The batches that may wait, the open one included: without splitting the server quietly takes 0 for 1."""
+        return max(self.max_enqueued_batches, 0 if self.enable_large_batch_splitting else 1)
+
     def executed_size(self, rows: int) -> int:
         """The rows a batch of ``rows`` is executed with: the smallest allowed size that holds it, else its own."""
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
     def problem(self) -> str | None:
-        """Why the server refuses to load a model with these parameters, in its own words; None: it does not."""
+        """Why a model with these parameters does not load, in the server's words where it has any; None: it does."""
+        return next(self._load_problems(), None)
+
+    def problems(self) -> list[str]:
+        """Everything that keeps a server with these as its ``--batching_parameters_file`` from serving."""
+        problems = list(self._load_problems())
+        if self.num_batch_threads is not None and self.num_batch_threads < 1:
+            problems.insert(0, f"num_batch_threads must be positive; was {self.num_batch_threads}")
+        return problems
+
+    def _load_problems(self) -> Iterator[str]:
         if self.allowed_batch_sizes and self.allowed_batch_sizes[-1] != self.max_batch_size:
-            return (
+            yield (
                 "Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
                 f"{self.allowed_batch_sizes[-1]}; expected {self.max_batch_size}"
             )
-        if self.max_batch_size == 0:
-            return "input_batch_size_limit must be positive; was 0"
+        # below zero the real server takes for a very large number; nobody means that
+        if self.max_batch_size <= 0:
+            yield f"input_batch_size_limit must be positive; was {self.max_batch_size}"
         if self.batch_timeout_micros < 0:
-            return f"batch_timeout_micros must be non-negative; was {self.batch_timeout_micros}"
-        if self.enable_large_batch_splitting and self.max_enqueued_batches == 0:
-            return "max_enqueued_batches must be positive; was 0"
+            yield f"batch_timeout_micros must be non-negative; was {self.batch_timeout_micros}"
+        if self.max_enqueued_batches < 0 or (self.enable_large_batch_splitting and self.max_enqueued_batches == 0):
+            yield f"max_enqueued_batches must be positive; was {self.max_enqueued_batches}"
         if self.enable_large_batch_splitting and self.max_batch_size < self.largest_batch:
             # the server glues the three values to its text without spaces
-            return (
+            yield (
                 "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
                 f"max_execution_batch_size.1{self.max_batch_size}{self.largest_batch}"
             )
-        return None
+        if self.enable_large_batch_splitting and self.max_execution_batch_size == 0:
+            # the real server loads the model, and then cannot cut its first request
+            yield (
+                "enable_large_batch_splitting needs max_execution_batch_size or max_batch_size: without both the "
+                "server takes 0 for the rows of an execution"
+            )
+
+
+def _hint(fault: str) -> str:
+    """What to write instead, for the two mistakes people make."""
+    unknown = re.search(r'no field named "(\w+)"', fault)
+    if unknown is None:
+        scalar = re.search(r"'(\w+)\s*:\s*([^'{]+)': Expected \"{\"", fault)
+        return "" if scalar is None else f"; write {scalar[1]} {{ value: {scalar[2].strip()} }}"
+    if "priority" in unknown[1]:
+        return (
+            "; mixed priorities are attributes of a BatchFunction inside a SavedModel: the server's own batching has "
+            "one priority only"
+        )
+    return f"; its fields are {', '.join(field.name for field in _MESSAGE.DESCRIPTOR.fields)}"
