@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,16 @@ class Given:
 
 def given_array(array: Array, spec: TensorSpec | None) -> Given:
     """An array's; a type fits where numpy casts it without changing its kind, as the encoding does."""
-    return Given(array.dtype.name, array.shape, spec is not None and castable(array.dtype, spec.dtype))
+    return given_type(array.dtype, array.shape, spec)
 
 
-def castable(dtype: np.dtype[np.generic], to: DType) -> bool:
+def given_type(dtype: np.dtype[Any], shape: tuple[int, ...], spec: TensorSpec | None) -> Given:
+    """As :func:`given_array`, of an array that is not there yet."""
+    name = {"S": "bytes", "U": "text", "O": "objects"}.get(dtype.kind, dtype.name)
+    return Given(name, shape, spec is not None and castable(dtype, spec.dtype))
+
+
+def castable(dtype: np.dtype[Any], to: DType) -> bool:
     """Whether an array of ``dtype`` can be sent as a tensor of type ``to``."""
     if to.is_string or dtype.kind in "OSU":
         return to.is_string and dtype.kind in "OSU"

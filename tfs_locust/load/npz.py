@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from tfs_locust.load.corpus import CorpusError
-from tfs_locust.load.fitting import Given, castable, is_batch, misfits
+from tfs_locust.load.fitting import given_type, is_batch, misfits
 from tfs_locust.load.regrouping import Block
 from tfs_locust.tfserving.signature import Signature, TensorSpec
 from tfs_locust.tfserving.tensor import Array
@@ -78,11 +78,7 @@ def open_arrays(path: Path, signature: Signature) -> ArrayFile:
     stored = {name: _named_type(one, specs.get(name)) for name, one in stored.items()}
     counts_requests = not any(map(is_batch, signature.inputs))
     given = {
-        name: Given(
-            one.dtype.name,
-            one.shape[1:] if counts_requests else one.shape,
-            name in specs and castable(one.dtype, specs[name].dtype),
-        )
+        name: given_type(one.dtype, one.shape[1:] if counts_requests else one.shape, specs.get(name))
         for name, one in stored.items()
     }
     faults = misfits(signature, given)
