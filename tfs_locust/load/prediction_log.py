@@ -69,8 +69,9 @@ def read_requests(path: Path, signature: Signature) -> Iterator[LoggedRequest]:
         if kind != "predict_log":
             raise CorpusError(f"{place}: is {kind or 'empty'}; only requests of predict_log can be sent")
         request = log.predict_log.request
-        shapes = {name: tuple(dim.size for dim in tensor.tensor_shape.dim) for name, tensor in request.inputs.items()}
-        given = {name: _given(tensor, shapes[name], signature, name) for name, tensor in request.inputs.items()}
+        tensors = dict(sorted(request.inputs.items()))  # a map of protobuf has no order of its own
+        shapes = {name: tuple(dim.size for dim in tensor.tensor_shape.dim) for name, tensor in tensors.items()}
+        given = {name: _given(tensor, shapes[name], signature, name) for name, tensor in tensors.items()}
         if faults := misfits(signature, given):
             raise CorpusError(f"{place}: {'; '.join(faults)}")
         yield LoggedRequest(place, request, _rows(signature, shapes), record)
