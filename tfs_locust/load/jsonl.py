@@ -106,30 +106,30 @@ def _by_name(value: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _array(value: Any, spec: TensorSpec) -> Array:
-    """``value`` as an array of the input's type, or of another type that does not fit. Raises ValueError."""
+    """``value`` as an array of the input's type. Raises ValueError where it holds anything else."""
+    objects = np.array(value, dtype=np.object_)  # numpy's own guess makes floats of large integers, numbers of booleans
+    items = objects.reshape(-1).tolist()
+    kinds = set(map(type, items))
+    if list in kinds:
+        raise ValueError("the lists in it are of different lengths")  # numpy leaves only such as they are
     if spec.dtype.is_string:
-        strings = np.array(value, dtype=np.object_)
-        strings.reshape(-1)[:] = [_string(item) for item in strings.reshape(-1).tolist()]
-        return strings
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError("the lists in it are of different lengths") from error
-    if array.dtype.kind not in _FITTING.get(spec.dtype.numpy.kind, _NUMBERS) and array.size:
+        objects.reshape(-1)[:] = list(map(_string, items))
+        return objects
+    to = spec.dtype.numpy
+    if not kinds <= ({float, int} if spec.dtype.is_float else _FITTING.get(to.kind, set())):
         raise ValueError(f"expected {spec.dtype.name}, given {_shortened(value)}")
+    if to.kind in "iu" and items and not (np.iinfo(to).min <= min(items) and max(items) <= np.iinfo(to).max):
+        raise ValueError(f"a number in it does not fit {spec.dtype.name}: {_shortened(value)}")
     try:
         with np.errstate(over="raise"):
-            cast = array.astype(spec.dtype.numpy)
-    except FloatingPointError as error:
+            numbers = np.array(items, dtype=np.float64 if spec.dtype.is_float else to)
+            return numbers.astype(to).reshape(objects.shape)
+    except (FloatingPointError, OverflowError) as error:
         raise ValueError(f"a number in it is too large for {spec.dtype.name}") from error
-    if array.dtype.kind in "iu" and cast.dtype.kind in "iu" and (cast != array).any():
-        raise ValueError(f"a number in it does not fit {spec.dtype.name}: {_shortened(value)}")
-    return cast
 
 
-_NUMBERS = "iuf"
-_FITTING = {"i": "iu", "u": "iu", "b": "b", "c": ""}
-"""Kinds of array that fit a kind of tensor, as the server has it: no 1.0 for an integer, no true for a number."""
+_FITTING: dict[str, set[type]] = {"i": {int}, "u": {int}, "b": {bool}}
+"""What fits a kind of tensor, as the server has it: no 1.0 for an integer, no true for a number."""
 
 
 def _string(value: Any) -> str | bytes:
@@ -140,9 +140,7 @@ def _string(value: Any) -> str | bytes:
             return base64.b64decode(value["b64"], validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
             raise ValueError(f"no base64: {error}") from error
-    raise ValueError(
-        f'expected text or {{"b64": "..."}} everywhere in lists of equal lengths, given {_shortened(value)}'
-    )
+    raise ValueError(f'expected text or {{"b64": "..."}}, given {_shortened(value)}')
 
 
 def _shortened(value: Any) -> str:

@@ -45,6 +45,8 @@ class Source:
 
     made: bool = False
     """Payloads are made as they are wanted, without end: one pool of them is as good as the next."""
+    own_rows: bool = False
+    """Requests are as large as they are in the source, whatever rows were wanted."""
 
     def describe(self) -> str:
         """What the payloads are, for a report."""
@@ -134,16 +136,14 @@ def _synthetic(wanted: _Wanted, dims: Dims) -> Source:
 
 def _arrays(wanted: _Wanted, path: Path) -> Source:
     file = open_arrays(path, wanted.signature)
-    if any(map(is_batch, wanted.signature.inputs)):
-        requests = partial(regrouped, file.blocks, wanted.sizes)
-    else:
-        requests = partial(_one_by_one, file.blocks)
+    in_rows = any(map(is_batch, wanted.signature.inputs))
+    requests = partial(regrouped, file.blocks, wanted.sizes) if in_rows else partial(_one_by_one, file.blocks)
 
     def one_pass() -> Iterator[Payload]:
         for block in requests():
             yield wanted.payload(block.place, {**block.inputs, **file.constants})
 
-    return Source(f"{file.rows} rows of {path}, in order", one_pass)
+    return Source(f"{file.rows} rows of {path}, in order", one_pass, own_rows=not in_rows)
 
 
 def _one_by_one(open_blocks: Callable[[], Iterator[Block]]) -> Iterator[Block]:
@@ -163,7 +163,8 @@ def _lines(wanted: _Wanted, path: Path) -> Source:
         for block in regrouped(blocks, wanted.sizes) if in_rows else blocks():
             yield wanted.payload(block.place, block.inputs, block.rows)
 
-    return Source(f"instances of {path}, in order" + ", a request in each line" * (not in_rows), one_pass)
+    how = "" if in_rows else ", a request in each line"
+    return Source(f"instances of {path}, in order{how}", one_pass, own_rows=not in_rows)
 
 
 def _log(wanted: _Wanted, text: str, grpc_target: Target | None) -> Source:
@@ -192,7 +193,7 @@ def _log(wanted: _Wanted, text: str, grpc_target: Target | None) -> Source:
             yield Payload(body(request), request.rows)
 
     how = "as logged" if as_logged else f"for {grpc_target}" if grpc_target else "as JSON"
-    return Source(f"logged requests of {path}, in order, {how}", one_pass)
+    return Source(f"logged requests of {path}, in order, {how}", one_pass, own_rows=True)
 
 
 def _called(wanted: _Wanted, make: Callable[[int, np.random.Generator], Made]) -> Source:
@@ -219,7 +220,7 @@ def _iterated(wanted: _Wanted, items: Iterable[Made]) -> Source:
         for index, made in enumerate(items):
             yield _taken(wanted, f"payload {index + 1} of the {type(items).__name__}", made, 1)
 
-    return Source(f"taken from a {type(items).__name__}", one_pass)
+    return Source(f"taken from a {type(items).__name__}", one_pass, own_rows=True)
 
 
 def _taken(wanted: _Wanted, place: str, made: Made, rows: int) -> Payload:
