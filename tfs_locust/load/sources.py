@@ -102,7 +102,7 @@ def open_source(
     ``encode`` makes a body of inputs; where it raises CodecError the error gets its place. Files are opened and their
     first record is checked here; a later one is checked when it is read, always before it is sent.
     """
-    wanted = _Wanted(signature, itertools.repeat(rows) if isinstance(rows, int) else rows, seed, encode)
+    wanted = _Wanted(signature, rows if isinstance(rows, Iterator) else itertools.repeat(rows), seed, encode)
     if given is None or given == SYNTHETIC:
         return _synthetic(wanted, dims or {})
     if isinstance(given, (str, Path)):
