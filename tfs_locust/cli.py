@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("tfs_locust.inspection", "main", "print a served model's versions, signatures and example requests"),
     "plan": ("tfs_locust.planning", "main", "tell what a server's batching will make of a load"),
     "serve": ("tfs_locust.embedded.server", "main", "serve SavedModels, for demos and tests"),
+    "warmup": ("tfs_locust.warmup", "main", "write a warm-up file for a served model, from any payloads"),
     "judge": ("tfs_locust.report.commands", "judge_command", "judge a report again, by other objectives"),
     "render": ("tfs_locust.report.commands", "render_command", "make a report's HTML and other forms again"),
     "compare": ("tfs_locust.report.commands", "compare_command", "tell whether one report is worse than another"),

@@ -1,0 +1,277 @@
+"""One door to all sources: the payloads they give, in order and in the wanted rows, and what cannot be a source."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.signatures import signature_of
+from tfs_locust.load.corpus import CorpusError, Payload, synthetic_corpus
+from tfs_locust.load.prediction_log import log_record
+from tfs_locust.load.sources import Source, open_source
+from tfs_locust.load.tfrecord import write_records
+from tfs_locust.tfserving import codec
+from tfs_locust.tfserving.protos import predict_pb2, prediction_log_pb2
+from tfs_locust.tfserving.target import Target
+from tfs_locust.tfserving.tensor import decode_tensor
+
+SIGNATURE = signature_of({"x": ("float", (-1, 2))})
+TARGET = Target("m", version=3)
+
+
+def _encode(inputs: codec.Inputs) -> bytes:
+    return codec.encode_grpc(TARGET, SIGNATURE, inputs)
+
+
+def _open(given: Any, rows: int | Iterator[int] = 2, **more: Any) -> Source:
+    return open_source(given, SIGNATURE, rows, 7, _encode, grpc_target=TARGET, **more)
+
+
+def _first(source: Source, count: int) -> list[Payload]:
+    return list(itertools.islice(source, count))
+
+
+def _request(payload: Payload) -> predict_pb2.PredictRequest:
+    return predict_pb2.PredictRequest.FromString(payload.body)
+
+
+def _x(payloads: Iterable[Payload]) -> list[list[list[float]]]:
+    return [decode_tensor(_request(payload).inputs["x"]).tolist() for payload in payloads]
+
+
+def _numbered(rows: int) -> np.ndarray[Any, Any]:
+    return np.stack([np.arange(rows), -np.arange(rows)], axis=1).astype(np.float32)
+
+
+def test_synthetic_payloads_are_those_of_the_corpus() -> None:
+    """A seed gives the same bytes by either way, and sizes that vary are kept to."""
+    made = synthetic_corpus(SIGNATURE, rows=2, dims={}, count=5, seed=7, encode=_encode).payloads
+    for given in (None, "synthetic"):
+        source = _open(given)
+        assert tuple(_first(source, 5)) == made
+        assert source.describe() == "synthetic, seed 7"
+    assert [payload.rows for payload in _first(_open(None, itertools.cycle([1, 4, 2])), 4)] == [1, 4, 2, 1]
+    with pytest.raises(CorpusError, match="--tfs-dim names an input 'nope'"):
+        _open(None, dims={"nope": (1,)})
+
+
+@pytest.mark.parametrize("form", ["npz", "npy", "jsonl", "ndjson"])
+def test_rows_of_files_are_grouped(form: str, tmp_path: Path) -> None:
+    """In order, in the wanted rows, filled up from the start at the end of a pass; then from the start again."""
+    x, path = _numbered(5), tmp_path / f"a.{form}"
+    if form == "npz":
+        np.savez(path, x=x)
+    elif form == "npy":
+        np.save(path, x)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in x.tolist()))
+    source = _open(str(path))
+    taken = _first(source, 6)
+    assert [payload.rows for payload in taken] == [2] * 6
+    rows = [int(row[0]) for request in _x(taken) for row in request]
+    assert rows == [0, 1, 2, 3, 4, 0] * 2
+    assert len(list(source.passes())) == 3
+    assert str(path) in source.describe()
+    assert [payload.rows for payload in _first(_open(path, itertools.cycle([1, 7])), 3)] == [1, 7, 1]
+
+
+def test_constants_go_into_every_request(tmp_path: Path) -> None:
+    """Inputs of fixed shape beside a batch; and requests one by one where nothing is a batch."""
+    signature = signature_of({"x": ("float", (-1, 2)), "k": ("float", ())})
+    np.savez(tmp_path / "a.npz", x=_numbered(3), k=np.float32(9))
+
+    def encode(inputs: codec.Inputs) -> bytes:
+        return json.dumps({name: array.tolist() for name, array in sorted(inputs.items())}).encode()
+
+    taken = _first(open_source(tmp_path / "a.npz", signature, 3, 0, encode), 1)
+    assert json.loads(taken[0].body) == {"k": 9, "x": [[0, 0], [1, -1], [2, -2]]}
+    fixed = signature_of({"x": ("float", (2,))})
+    np.savez(tmp_path / "b.npz", x=_numbered(3))
+    payloads = _first(open_source(tmp_path / "b.npz", fixed, 8, 0, encode), 4)
+    assert [json.loads(payload.body)["x"] for payload in payloads] == [[0, 0], [1, -1], [2, -2], [0, 0]]
+    assert [payload.rows for payload in payloads] == [1] * 4
+
+
+def _log(path: Path, *, model: str = "logged", rows: Iterable[int] = (1, 3)) -> list[bytes]:
+    """A log of requests of so many rows; returns the requests' bytes."""
+    requests = []
+    for count in rows:
+        request = predict_pb2.PredictRequest.FromString(_encode({"x": _numbered(count)}))
+        request.model_spec.Clear()
+        request.model_spec.name = model
+        request.model_spec.version_label = "old"
+        request.model_spec.signature_name = "other"
+        request.output_filter.append("y")
+        requests.append(request.SerializeToString())
+    write_records(path, map(log_record, requests))
+    return requests
+
+
+def test_logged_requests_are_addressed_anew(tmp_path: Path) -> None:
+    """Model, version and signature are the target's; inputs, filter and rows as logged; wanted rows mean nothing."""
+    _log(tmp_path / "log")
+    source = _open(tmp_path / "log", rows=99)
+    taken = _first(source, 3)
+    assert [payload.rows for payload in taken] == [1, 3, 1]
+    for payload in taken:
+        request = _request(payload)
+        assert request.model_spec == TARGET.model_spec()
+        assert list(request.output_filter) == ["y"]
+    assert _x(taken[:2]) == [[[0, 0]], [[0, 0], [1, -1], [2, -2]]]
+    assert source.describe() == f"logged requests of {tmp_path / 'log'}, in order, for model 'm' version 3"
+
+
+def test_logged_requests_as_they_were(tmp_path: Path) -> None:
+    """The bytes in the log, even where encoding them anew would give others."""
+    requests = _log(tmp_path / "log", rows=[2])
+    odd = requests[0][: -len(requests[0]) or None] + requests[0]
+    spec = predict_pb2.PredictRequest.FromString(odd).model_spec.SerializeToString()
+    unsorted = b"\x1a\x01y" + odd.replace(b"\x1a\x01y", b"", 1) + b"\xa8\x1f\x05"  # filter first; an unknown field
+    assert spec in unsorted
+    inner = b"\x0a" + _varint(len(unsorted)) + unsorted
+    write_records(tmp_path / "odd", [b"\x32" + _varint(len(inner)) + inner])
+    (payload,) = _first(_open(f"as-logged:{tmp_path / 'odd'}"), 1)
+    assert payload == Payload(unsorted, 2)
+    assert prediction_log_pb2.PredictionLog.FromString(b"\x32" + _varint(len(inner)) + inner).HasField("predict_log")
+    with pytest.raises(CorpusError, match=r"as-logged:.*/odd: logged bytes are gRPC's; for REST give .*/odd, whose"):
+        open_source(f"as-logged:{tmp_path / 'odd'}", SIGNATURE, 1, 0, _encode)
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128, number >> 7])
+
+
+def test_logged_requests_over_rest(tmp_path: Path) -> None:
+    """Inputs are decoded and encoded as JSON."""
+    _log(tmp_path / "log")
+
+    def encode(inputs: codec.Inputs) -> bytes:
+        return codec.encode_rest(TARGET, SIGNATURE, inputs)
+
+    payloads = _first(open_source(tmp_path / "log", SIGNATURE, 1, 0, encode), 2)
+    assert [payload.rows for payload in payloads] == [1, 3]
+    assert json.loads(payloads[1].body) == {"instances": [[0, 0], [1, -1], [2, -2]]}
+
+
+def test_logs_that_cannot_be_sent(tmp_path: Path) -> None:
+    """Another kind of log, no log, a request that does not fit: file, record, and both sides of the misfit."""
+    path = tmp_path / "log"
+    log = prediction_log_pb2.PredictionLog()
+    log.classify_log.SetInParent()
+    request = predict_pb2.PredictRequest()
+    request.inputs["x"].dtype = 2
+    request.inputs["x"].tensor_shape.dim.add(size=4)
+    request.inputs["z"].dtype = 99
+    for record, reason in (
+        (log.SerializeToString(), "is classify_log; only requests of predict_log can be sent"),
+        (b"", "is empty; only requests of predict_log can be sent"),
+        (b"\xff", "its 1 bytes are no PredictionLog"),
+        (
+            log_record(request.SerializeToString()),
+            "input 'x': expected float [?, 2], given double [4]; 'z' is no input; the signature takes x: float [?, 2]",
+        ),
+    ):
+        write_records(path, [record])
+        with pytest.raises(CorpusError, match=re.escape(f"{path}, record 1: {reason}")):
+            _open(path)
+    broken = predict_pb2.PredictRequest.FromString(_encode({"x": _numbered(1)}))
+    broken.inputs["x"].tensor_content = b"short"
+    write_records(path, [log_record(broken.SerializeToString())])
+    with pytest.raises(CorpusError, match=re.escape(f"{path}, record 1: input 'x': 5 bytes of content")):
+        _first(open_source(path, SIGNATURE, 1, 0, _encode), 1)
+    write_records(path, [])
+    with pytest.raises(CorpusError, match="/log: no request in it"):
+        _open(path)
+
+
+def test_a_users_function() -> None:
+    """Called with rows and a generator of the seed and the call; lists will do; the same seed gives the same."""
+
+    def make(rows: int, rng: np.random.Generator) -> dict[str, Any]:
+        return {"x": rng.random((rows, 2)).tolist()}
+
+    source = _open(make, itertools.cycle([1, 3]))
+    taken = _first(source, 4)
+    assert [payload.rows for payload in taken] == [1, 3, 1, 3]
+    assert taken == _first(_open(make, itertools.cycle([1, 3])), 4)
+    assert len({payload.body for payload in taken}) == 4
+    assert source.describe() == "made by the function make, seed 7"
+    assert _first(_open(lambda rows, _rng: b"?" * rows), 1) == [Payload(b"??", 2)]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _rows, _rng: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (lambda _rows, _rng: [1], "expected inputs by name or bytes, given list"),
+        (lambda _rows, _rng: {"x": np.zeros((3, 2))}, "returned 3 rows"),
+        (lambda rows, _rng: {"x": np.zeros((rows, 3))}, "input 'x': expected float [?, 2], given float64 [2, 3]"),
+        (lambda _rows, _rng: {"x": [[1], [1, 2]]}, "setting an array element with a sequence."),
+        (
+            lambda rows, _rng: {"y": np.zeros(rows)},
+            "input 'x' is missing; the signature takes x: float [?, 2]; 'y' is no",
+        ),
+    ],
+)
+def test_what_a_users_function_may_do_wrong(make: Any, reason: str) -> None:
+    """Which function, which call, and what."""
+    with pytest.raises(CorpusError) as caught:
+        _first(_open(make), 1)
+    assert str(caught.value).startswith(f"payloads function <lambda>, call 1 for 2 rows: {reason}")
+
+
+def test_a_users_requests() -> None:
+    """A list goes round, a generator goes on; each request is as it is given."""
+    given = [{"x": _numbered(1)}, {"x": _numbered(4)}, b"body"]
+    assert [payload.rows for payload in _first(_open(given), 4)] == [1, 4, 1, 1]
+    endless = ({"x": _numbered(rows)} for rows in itertools.count(1))
+    assert [payload.rows for payload in _first(_open(endless), 3)] == [1, 2, 3]
+    with pytest.raises(
+        CorpusError, match=r"^payload 1 of the list: input 'x': expected float \[\?, 2\], given int64 \[1\]$"
+    ):
+        _first(_open([{"x": [1]}]), 1)
+    with pytest.raises(CorpusError, match=r"^taken from a list: no payload in it$"):
+        _first(_open([]), 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            "nowhere",
+            "nowhere: there is no such file; payloads are 'synthetic', or a file: .npz, .npy, .jsonl, .ndjson,",
+        ),
+        ("nowhere.jsonl", "nowhere.jsonl: cannot be read: No such file or directory"),
+        ("nowhere.npz", "nowhere.npz: cannot be read as .npz: No such file or directory"),
+        (5, "payloads 5: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"),
+        (b"body", "payloads b'body': expected the name of a file"),
+        ({"x": [1]}, "payloads {'x': [1]}: expected the name of a file"),
+    ],
+)
+def test_what_cannot_be_a_source(given: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says what was given and what can be."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError) as caught:
+        _open(given)
+    assert str(caught.value).startswith(reason)
+
+
+def test_empty_files_and_errors_of_encoding(tmp_path: Path) -> None:
+    """A file without instances is told at once; what encoding refuses is told with its place."""
+    (tmp_path / "a.jsonl").write_text("\n\n")
+    with pytest.raises(CorpusError, match=r"/a\.jsonl: no instance in it$"):
+        _open(tmp_path / "a.jsonl")
+
+    def refuse(_: codec.Inputs) -> bytes:
+        raise codec.CodecError("not over REST")
+
+    np.save(tmp_path / "a.npy", _numbered(2))
+    with pytest.raises(CorpusError, match=r"/a\.npy, row 0: not over REST$"):
+        next(iter(open_source(tmp_path / "a.npy", SIGNATURE, 1, 0, refuse)))
