@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 
+import numpy as np
 from google.protobuf import json_format
 
-from tfs_locust.load.corpus import synthetic_corpus
+from tfs_locust.load.corpus import input_shapes, synthetic_inputs
 from tfs_locust.tfserving import codec, signature
 from tfs_locust.tfserving.protos import get_model_metadata_pb2, meta_graph_pb2, predict_pb2
 from tfs_locust.tfserving.target import Target
@@ -46,10 +46,8 @@ def large(protocol: str) -> Payload:
 def _body(protocol: str, values: int) -> bytes:
     encode = codec.encode_grpc if protocol == "grpc" else codec.encode_rest
     model = signature.from_grpc(grpc_metadata(), signature.DEFAULT_SIGNATURE)
-    corpus = synthetic_corpus(
-        model, rows=1, dims={"x": [values]}, count=1, seed=0, encode=partial(encode, _TARGET, model)
-    )
-    return corpus.payloads[0].body
+    inputs = synthetic_inputs(model, input_shapes(model, 1, {"x": [values]}), np.random.default_rng([0, 0]))
+    return encode(_TARGET, model, inputs)
 
 
 def _signatures() -> meta_graph_pb2.SignatureDef:

@@ -10,6 +10,7 @@ from configargparse import ArgumentParser
 from google.protobuf import text_format
 
 from tfs_locust.load.corpus import CorpusError, input_shapes, synthetic_inputs
+from tfs_locust.load.rows import Rows
 from tfs_locust.swarm.blueprint import DEFAULT_MODEL
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.scenario import control_over
@@ -82,9 +83,14 @@ def _print_model(control: Control, address: Address, target: Target, settings: S
     print(f"  signatures of version {chosen.version}:")
     for name in control.signature_names(metadata):
         _print_signature(control.signature(metadata, name))
-    shapes = input_shapes(chosen, settings.rows or 1, settings.dims)
+    shapes = input_shapes(chosen, _first(settings.rows), settings.dims)
     inputs = synthetic_inputs(chosen, shapes, np.random.default_rng([settings.seed, 0]))
     _print_examples(address, target, chosen, inputs)
+
+
+def _first(rows: Rows | None) -> int:
+    """The rows of an example; those that a plan has yet to choose are shown as one."""
+    return next(rows.sequence()) if rows is not None and not rows.choice else 1
 
 
 def _print_signature(signature: Signature) -> None:

@@ -79,9 +79,6 @@ def _parser() -> ArgumentParser:
         "--batching-parameters-file", metavar="FILE", help="the server's; a record for each allowed batch size"
     )
     parser.add_argument("--records", metavar="N", help="records to write, the sizes in turn; at most 1000")
-    parser.add_argument(
-        "--tfs-payload", metavar="SOURCE", help="synthetic, or a .npz, .npy, .jsonl, or PredictionLog file"
-    )
     add_options(parser)
     return parser
 
@@ -109,7 +106,7 @@ def _write(options: Namespace) -> list[str]:
     with closing(_transport(address, settings)) as transport:
         try:
             signature = _signature(transport, address, target)
-            source = _source(options.tfs_payload, signature, target, settings, sizes)
+            source = _source(settings.payload, signature, target, settings, sizes)
             payloads = _chosen(source, signature, sizes, records)
             if address.protocol == "grpc":
                 payloads = _tried(transport, payloads)

@@ -11,6 +11,7 @@ from tests.swarm.conftest import Interface, Serving
 from tests.swarm.processes import Locust, free_port, in_processes
 
 Start = Callable[..., Locust]
+_ROWS = "expected a number of rows, ROWS:WEIGHT[,ROWS:WEIGHT...] as in 1:0.7,8:0.3, trace:FILE, auto or worst"
 
 
 def _problems(run: Locust) -> list[str]:
@@ -161,7 +162,7 @@ def test_hosts(interface: Interface, locust: Start, tmp_path: Path) -> None:
 def test_everything_at_once(interface: Interface, locust: Start) -> None:
     """Options that cannot be read are listed together, with the host that cannot be used, each by its name."""
     wrong = {
-        "rows": ("0", "expected a whole number of at least 1"),
+        "rows": ("0", _ROWS),
         "timeout": ("soon", "expected a time above zero, as 10, 10s or 500ms"),
         "payloads": ("-1", "expected a whole number of at least 1"),
         "seed": ("x", "expected a whole number of at least 0"),
@@ -187,7 +188,7 @@ def test_everything_at_once(interface: Interface, locust: Start) -> None:
 def test_options_and_target_at_once(interface: Interface, locust: Start) -> None:
     """An option that cannot be read does not hide a model that does not exist."""
     problems = _problems(locust(*interface.arguments("--tfs-rows", "0", model="dens")))
-    assert problems[0] == "--tfs-rows '0': expected a whole number of at least 1"
+    assert problems[0] == f"--tfs-rows '0': {_ROWS}"
     assert problems[1].startswith(f"{interface.user_class}: model 'dens' is not known to the server; ")
     assert len(problems) == 2
 
@@ -229,7 +230,7 @@ def test_expectations_and_engine(interface: Interface, locust: Start, tmp_path: 
 def test_processes_go_away(interface: Interface, locust: Start) -> None:
     """With ``--processes`` the problems are said once, and the forked workers end too."""
     run = locust(*interface.arguments("--tfs-rows", "x", *in_processes(2)))
-    assert _problems(run) == ["--tfs-rows 'x': expected a whole number of at least 1"]
+    assert _problems(run) == [f"--tfs-rows 'x': {_ROWS}"]
     run.assert_nothing_left()
 
 

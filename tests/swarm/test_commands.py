@@ -103,7 +103,8 @@ def test_inspect_says_what_is_wrong(interface: Interface, python: Python) -> Non
     run = python(*_TFS_LOCUST, "inspect", "--host", "127.0.0.1:8500", "--tfs-rows", "0")
     assert run.wait() == 2
     assert run.output.splitlines() == [
-        "tfs-locust inspect: --tfs-rows '0': expected a whole number of at least 1",
+        "tfs-locust inspect: --tfs-rows '0': expected a number of rows, ROWS:WEIGHT[,ROWS:WEIGHT...] "
+        "as in 1:0.7,8:0.3, trace:FILE, auto or worst",
         (
             "tfs-locust inspect: host '127.0.0.1:8500' has no scheme: expected "
             "such as grpc://127.0.0.1:8500 or http://127.0.0.1:8501"

@@ -6,14 +6,16 @@ from argparse import Namespace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tfs_locust.load.rows import rows
 from tfs_locust.swarm.blueprint import blueprint, objectives_of
 from tfs_locust.swarm.settings import SettingsError, read_settings
 
 SETTINGS = read_settings(Namespace())[0]
 OPEN = dict.fromkeys(
-    ["model", "version", "version_label", "signature", "rows", "payloads", "timeout_s", "slo", "expect"]
+    ["model", "version", "version_label", "signature", "rows", "payload", "payloads", "timeout_s", "slo", "expect"]
 )
 
 
@@ -31,9 +33,6 @@ def _class(name: str = "Mine", **attributes: Any) -> Any:
         ("version", "1", "a whole number of at least 0"),
         ("version", -1, "a whole number of at least 0"),
         ("version", 1 << 63, "a whole number of at least 0"),
-        ("rows", "x", "a whole number of at least 1"),
-        ("rows", 1.5, "a whole number of at least 1"),
-        ("rows", True, "a whole number of at least 1"),
         ("payloads", 0, "a whole number of at least 1"),
         ("timeout_s", "1s", "a number of seconds above zero, a day at most"),
         ("timeout_s", float("nan"), "a number of seconds above zero, a day at most"),
@@ -44,6 +43,33 @@ def test_attributes_of_a_wrong_kind(attribute: str, value: Any, expected: str) -
     with pytest.raises(SettingsError) as raised:
         blueprint(_class(**{attribute: value}), SETTINGS, None)
     assert raised.value.problems == [f"Mine: `{attribute}` is {value!r}: expected {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("x", "'x': expected a number of rows, "),
+        ("1:0.7,8", "'1:0.7,8': column 7: "),
+        (0, "'0': expected a number of rows, "),
+        (1.5, "1.5: expected a number, a text such as '1:0.7,8:0.3', or rows(...)"),
+        (True, "True: expected a number, a text such as "),
+    ],
+)
+def test_rows_of_a_wrong_kind(value: Any, fault: str) -> None:
+    """What is no number of rows is told with the class."""
+    with pytest.raises(SettingsError) as raised:
+        blueprint(_class(rows=value), SETTINGS, None)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"Mine: `rows`: {fault}")
+
+
+@pytest.mark.parametrize("value", [8, "8", np.int64(8), rows(8)])
+def test_rows_in_every_form(value: Any) -> None:
+    """A number, its text and rows() are the same; a class's go before the option's."""
+    settings = read_settings(Namespace(tfs_rows="3"))[0]
+    assert blueprint(_class(rows=value), settings, None).rows == rows(8)
+    assert blueprint(_class(), settings, None).rows == rows(3)
+    assert blueprint(_class(), SETTINGS, None).rows == rows(1)
 
 
 def test_host_of_a_wrong_kind() -> None:

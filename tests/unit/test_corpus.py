@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.metadata import Tensors, grpc_metadata, signature_def
-from tfs_locust.load.corpus import CorpusError, assumed_dims, input_shapes, synthetic_corpus, synthetic_inputs
+from tfs_locust.load.corpus import CorpusError, assumed_dims, input_shapes, synthetic_inputs
+from tfs_locust.load.sources import open_source
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.signature import Signature, from_grpc
 from tfs_locust.tfserving.target import Target
@@ -33,17 +36,12 @@ def test_every_type_is_made_and_encoded() -> None:
 
 
 def _corpus(count: int, seed: int) -> tuple[bytes, ...]:
-    corpus = synthetic_corpus(
-        EVERY_TYPE,
-        rows=2,
-        dims={},
-        count=count,
-        seed=seed,
-        encode=lambda inputs: codec.encode_grpc(Target("m"), EVERY_TYPE, inputs),
-    )
-    assert all(payload.rows == 2 for payload in corpus.payloads)
-    assert corpus.body_bytes == sum(len(payload.body) for payload in corpus.payloads)
-    return tuple(payload.body for payload in corpus.payloads)
+    def encode(inputs: codec.Inputs) -> bytes:
+        return codec.encode_grpc(Target("m"), EVERY_TYPE, inputs)
+
+    payloads = tuple(itertools.islice(open_source(None, EVERY_TYPE, 2, seed, encode), count))
+    assert all(payload.rows == 2 for payload in payloads)
+    return tuple(payload.body for payload in payloads)
 
 
 def test_a_seed_gives_the_same_bytes_and_payloads_differ() -> None:

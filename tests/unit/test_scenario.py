@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfs_locust.load.pool import Pool
+from tfs_locust.load.sources import Source
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.tfserving.expectation import Expected
@@ -35,7 +37,8 @@ def scenario(protocol: str = "grpc", version: int | None = None, **more: Any) ->
         timeout_s=1.0,
         request_name="",
         pool=itertools.repeat((b"", 1, 0)),
-        pool_bytes=0,
+        stock=Pool(Source("", lambda: iter(())), lambda payload: (payload.body, payload.rows, 0)),
+        source="",
         assumed=[],
         **more,
     )

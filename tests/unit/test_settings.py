@@ -9,6 +9,7 @@ import pytest
 import trustme
 from configargparse import ArgumentParser
 
+from tfs_locust.load.rows import rows
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.settings import Settings, duration_s, read_settings
 from tfs_locust.transport.tls import Tls
@@ -40,7 +41,7 @@ def test_options_are_read() -> None:
     )
     assert problems == []
     assert settings == Settings(
-        "resnet", 3, None, "other", 8, 0.5, 16, 7, {"image": (224, 224), "a=b": (5,)}, {"X-Key": "a: b"}, Tls()
+        "resnet", 3, None, "other", rows(8), 0.5, 16, 7, {"image": (224, 224), "a=b": (5,)}, {"X-Key": "a: b"}, Tls()
     )
 
 
@@ -50,7 +51,7 @@ def test_environment_variables_fill_in() -> None:
         "--tfs-rows", "2", environment={"TFS_MODEL": "m", "TFS_ROWS": "5", "TFS_HEADER": "[a: 1, b: 2]"}
     )
     assert problems == []
-    assert (settings.model, settings.rows, settings.headers) == ("m", 2, {"a": "1", "b": "2"})
+    assert (settings.model, settings.rows, settings.headers) == ("m", rows(2), {"a": "1", "b": "2"})
 
 
 def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
@@ -58,7 +59,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 23
+    assert len(actions) == 24
     assert all(action.help and action.include_in_web_ui for action in actions)
     assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
 
@@ -71,7 +72,8 @@ def test_all_faults_are_told_at_once() -> None:
     )
     assert problems == [
         "--tfs-version 'x': expected a whole number of at least 0",
-        "--tfs-rows '0': expected a whole number of at least 1",
+        "--tfs-rows '0': expected a number of rows, ROWS:WEIGHT[,ROWS:WEIGHT...] as in 1:0.7,8:0.3, trace:FILE, auto "
+        "or worst",
         "--tfs-timeout '0s': expected a time above zero, as 10, 10s or 500ms",
         "--tfs-payloads '1.5': expected a whole number of at least 1",
         "--tfs-dim 'a': expected NAME=N or NAME=N,N with the name of an input",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.unit.signatures import signature_of
-from tfs_locust.load.corpus import CorpusError, Payload, synthetic_corpus
+from tfs_locust.load.corpus import CorpusError, Payload, input_shapes, synthetic_inputs
 from tfs_locust.load.prediction_log import log_record
 from tfs_locust.load.sources import Source, open_source
 from tfs_locust.load.tfrecord import write_records
@@ -50,12 +50,13 @@ def _numbered(rows: int) -> np.ndarray[Any, Any]:
     return np.stack([np.arange(rows), -np.arange(rows)], axis=1).astype(np.float32)
 
 
-def test_synthetic_payloads_are_those_of_the_corpus() -> None:
-    """A seed gives the same bytes by either way, and sizes that vary are kept to."""
-    made = synthetic_corpus(SIGNATURE, rows=2, dims={}, count=5, seed=7, encode=_encode).payloads
+def test_synthetic_payloads_are_those_of_their_seed() -> None:
+    """The payload of a number comes from the seed and that number alone, and sizes that vary are kept to."""
+    shapes = input_shapes(SIGNATURE, 2, {})
+    inputs = [synthetic_inputs(SIGNATURE, shapes, np.random.default_rng([7, index])) for index in range(5)]
     for given in (None, "synthetic"):
         source = _open(given)
-        assert tuple(_first(source, 5)) == made
+        assert _first(source, 5) == [Payload(_encode(one), 2) for one in inputs]
         assert source.describe() == "synthetic, seed 7"
     assert [payload.rows for payload in _first(_open(None, itertools.cycle([1, 4, 2])), 4)] == [1, 4, 2, 1]
     with pytest.raises(CorpusError, match="--tfs-dim names an input 'nope'"):
@@ -224,7 +225,7 @@ def test_what_a_users_function_may_do_wrong(make: Any, reason: str) -> None:
     """Which function, which call, and what."""
     with pytest.raises(CorpusError) as caught:
         _first(_open(make), 1)
-    assert str(caught.value).startswith(f"payloads function <lambda>, call 1 for 2 rows: {reason}")
+    assert str(caught.value).startswith(f"payload function <lambda>, call 1 for 2 rows: {reason}")
 
 
 def test_a_users_requests() -> None:
@@ -250,9 +251,9 @@ def test_a_users_requests() -> None:
         ),
         ("nowhere.jsonl", "nowhere.jsonl: cannot be read: No such file or directory"),
         ("nowhere.npz", "nowhere.npz: cannot be read as .npz: No such file or directory"),
-        (5, "payloads 5: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"),
-        (b"body", "payloads b'body': expected the name of a file"),
-        ({"x": [1]}, "payloads {'x': [1]}: expected the name of a file"),
+        (5, "payload 5: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"),
+        (b"body", "payload b'body': expected the name of a file"),
+        ({"x": [1]}, "payload {'x': [1]}: expected the name of a file"),
     ],
 )
 def test_what_cannot_be_a_source(given: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,15 @@
-"""What to send: inputs that fit a signature, and a pool of payloads made from them before the run.
+"""What to send: a request's body, and inputs that fit a signature.
 
-Knows signatures and rows; how inputs become bytes is the caller's (an ``encode`` function): it differs by protocol.
+Knows signatures and rows; how inputs become bytes is the codec's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tfs_locust.tfserving.codec import Inputs, rows_of
 from tfs_locust.tfserving.signature import Signature, TensorSpec
 from tfs_locust.tfserving.tensor import Array
 
@@ -28,18 +27,6 @@ class Payload:
 
     body: bytes
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """A pool of payloads, handed out in turn."""
-
-    payloads: tuple[Payload, ...]
-
-    @property
-    def body_bytes(self) -> int:
-        """Size of the whole pool in bytes."""
-        return sum(len(payload.body) for payload in self.payloads)
 
 
 def input_shapes(signature: Signature, rows: int, dims: Dims) -> dict[str, tuple[int, ...]]:
@@ -121,25 +108,3 @@ def _random(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) 
     if kind.kind == "c":
         return (rng.random(shape) + 1j * rng.random(shape)).astype(kind)
     return rng.random(shape).astype(kind)
-
-
-def synthetic_corpus(
-    signature: Signature,
-    *,
-    rows: int,
-    dims: Dims,
-    count: int,
-    seed: int,
-    encode: Callable[[Inputs], bytes],
-) -> Corpus:
-    """``count`` distinct payloads of ``rows`` rows each. The same seed gives the same bytes.
-
-    Raises CorpusError, and whatever ``encode`` raises.
-    """
-    shapes = input_shapes(signature, rows, dims)
-    payloads = []
-    for index in range(count):
-        # a generator per payload: the first payloads stay the same when the pool grows
-        inputs = synthetic_inputs(signature, shapes, np.random.default_rng([seed, index]))
-        payloads.append(Payload(encode(inputs), rows_of(signature, inputs)))
-    return Corpus(tuple(payloads))

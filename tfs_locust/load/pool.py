@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -55,6 +56,15 @@ class Pool(Generic[Ready]):
 
     def __iter__(self) -> Iterator[Ready]:
         return self
+
+    @property
+    def held(self) -> tuple[Ready, ...]:
+        """What is held now, the next first."""
+        return tuple(ready for ready, _ in (*self._fresh, *self._sent))
+
+    def endless(self) -> Iterator[Ready]:
+        """The same as this pool, but where it is whole, and so has nothing to keep books of, without its cost."""
+        return itertools.cycle(self.held) if self.whole else self
 
     def __next__(self) -> Ready:
         """The next payload, at once. The pool must have been filled."""

@@ -88,7 +88,7 @@ def open_source(
     dims: Dims | None = None,
     grpc_target: Target | None = None,
 ) -> Source:
-    """Open what ``--tfs-payload`` or a class's ``payloads`` names. Raises CorpusError for what cannot be a source.
+    """Open what ``--tfs-payload`` or a class's ``payload`` names. Raises CorpusError for what cannot be a source.
 
     - None or ``synthetic``: random values, endless; ``dims`` are the sizes that the signature leaves open;
     - ``FILE.npz``, ``FILE.npy``, ``FILE.jsonl`` (or ``.ndjson``, also with ``.gz``): rows, grouped into requests of
@@ -117,7 +117,7 @@ def open_source(
     if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)):
         return _iterated(wanted, given)
     raise CorpusError(
-        f"payloads {given!r}: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"
+        f"payload {given!r}: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"
     )
 
 
@@ -202,7 +202,7 @@ def _called(wanted: _Wanted, make: Callable[[int, np.random.Generator], Made]) -
 
     def one_pass() -> Iterator[Payload]:
         for index, rows in enumerate(wanted.sizes):
-            place = f"payloads function {name}, call {index + 1} for {rows} rows"
+            place = f"payload function {name}, call {index + 1} for {rows} rows"
             try:
                 made = make(rows, np.random.default_rng([wanted.seed, index]))
             except Exception as error:

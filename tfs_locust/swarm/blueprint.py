@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
+from tfs_locust.load.rows import Rows, RowsError, parse_rows
 from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
 from tfs_locust.tfserving.expectation import ExpectationError, Expected, expectations
 from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "default"  # tensorflow_model_server's own
 DEFAULT_TIMEOUT_S = 10.0
-DEFAULT_PAYLOADS = 64
 DEFAULT_CHECK = 0.01
 
 
@@ -43,7 +43,6 @@ _ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "version": ("a whole number of at least 0", lambda value: _is_whole(value, 0)),
     "version_label": ("a name", _is_name),
     "signature": ("a name", _is_name),
-    "rows": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
     "payloads": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
     "timeout_s": ("a number of seconds above zero, a day at most", _is_timeout),
 }
@@ -58,9 +57,12 @@ class Blueprint:
     address: Address
     endpoint: Endpoint
     target: Target
-    rows: int
+    rows: Rows
     timeout_s: float
-    payloads: int
+    payload: Any
+    """Where payloads come from, for load/sources.py; None: made up."""
+    payloads: int | None
+    """How many are held at a time; None: as many as the source and the rows need."""
     seed: int
     dims: dict[str, tuple[int, ...]]
     engine: str
@@ -68,6 +70,8 @@ class Blueprint:
     check: float
     """The share of answers that are decoded and compared with what is expected."""
     expected: dict[str, Expected]
+    most_rows: int | None = None
+    """A request of more is not sent: the server would refuse it."""
 
 
 def blueprint(user_class: type[PredictUser], settings: Settings, host: str | None) -> Blueprint:
@@ -91,6 +95,11 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         expected = expectations(user_class.expect)
     except ExpectationError as error:
         problems.append(f"{user_class.__name__}: `expect`: {error}")
+    rows = settings.rows or parse_rows("1")
+    try:
+        rows = rows if user_class.rows is None else _rows(user_class.rows)
+    except RowsError as error:
+        problems.append(f"{user_class.__name__}: `rows`: {error}")
     engine = settings.engine or WIRE
     if address is not None and (refused := refusal(address, engine, settings.connections)):
         problems.append(refused)
@@ -108,9 +117,10 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         address=address,
         endpoint=Endpoint(address.host, address.port, tls, tuple(settings.headers.items())),
         target=target,
-        rows=_first(user_class.rows, settings.rows) or 1,
+        rows=rows,
         timeout_s=_first(user_class.timeout_s, settings.timeout_s) or DEFAULT_TIMEOUT_S,
-        payloads=_first(user_class.payloads, settings.payloads) or DEFAULT_PAYLOADS,
+        payload=_first(user_class.payload, settings.payload),
+        payloads=_first(user_class.payloads, settings.payloads),
         seed=settings.seed,
         dims=settings.dims,
         engine=engine,
@@ -118,6 +128,14 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         check=DEFAULT_CHECK if settings.check is None else settings.check,
         expected=expected,
     )
+
+
+def _rows(given: Any) -> Rows:
+    if isinstance(given, Rows):
+        return given
+    if isinstance(given, bool) or not isinstance(given, Integral | str):
+        raise RowsError(f"{given!r}: expected a number, a text such as '1:0.7,8:0.3', or rows(...)")
+    return parse_rows(str(given))
 
 
 def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings) -> tuple[Objective, ...]:

@@ -41,6 +41,8 @@ class Measurement:
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
         self.stopper: gevent.Greenlet[..., None] | None = None
+        self.starter: Any = None
+        """On a master: the greenlet in which the run's ``start`` is under way."""
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tfs_locust.load.corpus import CorpusError, assumed_dims, synthetic_corpus
+from tfs_locust.load.corpus import CorpusError, Payload, assumed_dims
+from tfs_locust.load.pool import Pool
+from tfs_locust.load.rows import Rows
+from tfs_locust.load.sources import SYNTHETIC, Source, open_source
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.settings import SettingsError
@@ -28,6 +30,12 @@ from tfs_locust.transport.address import Address
 from tfs_locust.transport.base import Reply, Transport, asking
 
 _CONTROL_TIMEOUT_S = 10.0
+DEFAULT_PAYLOADS = 64
+_MOST_PAYLOADS = 10_000
+"""That are made for a mix of rows or a trace to be exact."""
+
+Ready = tuple[Any, int, int]
+"""A prepared request, the rows in it, the bytes of its body."""
 
 _CONTROLS: dict[str, Callable[[Any], Control]] = {"grpc": GrpcControl, "rest": RestControl}
 
@@ -45,9 +53,12 @@ class Scenario:
     timeout_s: float
     request_name: str
     """What Locust's statistics call it."""
-    pool: Iterator[tuple[Any, int, int]]
-    """Endless: prepared request, rows in it, bytes of its body."""
-    pool_bytes: int
+    pool: Iterator[Ready]
+    """Without end."""
+    stock: Pool[Ready]
+    """What the pool hands out; to be refilled beside the sending, unless it is whole."""
+    source: str
+    """What the payloads are."""
     assumed: list[str]
     """Inputs whose open inner dimensions nobody gave and that were taken as 1."""
     check_share: float = 0.0
@@ -62,7 +73,7 @@ class Scenario:
     """What the last good answer ended with that says which version served it, and what such answers count under."""
     _tail_key: Key | None = None
 
-    def prepare(self, inputs: codec.Inputs | bytes) -> tuple[Any, int, int]:
+    def prepare(self, inputs: codec.Inputs | bytes) -> Ready:
         """A request from inputs (arrays by name) or an encoded body (taken as one row). Raises codec.CodecError."""
         if isinstance(inputs, bytes):
             return self.transport.prepare(self.path, inputs), 1, len(inputs)
@@ -131,22 +142,14 @@ def open_scenario(
     if unknown := unknown_outputs(signature, plan.expected):
         raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
     protocol = plan.address.protocol
-    encode = _encoder(protocol, plan.target, signature)
-
-    def encode_and_pause(inputs: codec.Inputs) -> bytes:
-        body = encode(inputs)
-        pause()
-        return body
-
-    try:
-        corpus = synthetic_corpus(
-            signature, rows=plan.rows, dims=plan.dims, count=plan.payloads, seed=plan.seed, encode=encode_and_pause
-        )
-    except (CorpusError, codec.CodecError) as error:
-        raise SettingsError([f"{plan.name}: {error}"]) from error
     path = PREDICT if protocol == "grpc" else plan.address.prefix + plan.target.rest_path(":predict")
-    requests = [(transport.prepare(path, p.body), p.rows, len(p.body)) for p in corpus.payloads]
-    turn = offset % len(requests)
+    try:
+        source = _source(plan, signature)
+        stock = _stock(plan, source, partial(_ready, transport, path, source, plan.most_rows))
+        stock.fill(pause)
+    except CorpusError as error:
+        raise SettingsError([f"{plan.name}: {error}"]) from error
+    stock.turn(offset)
     return Scenario(
         name=plan.name,
         protocol=protocol,
@@ -156,12 +159,52 @@ def open_scenario(
         path=path,
         timeout_s=plan.timeout_s,
         request_name=_request_name(plan.target),
-        pool=itertools.cycle(requests[turn:] + requests[:turn]),
-        pool_bytes=corpus.body_bytes,
-        assumed=assumed_dims(signature, plan.dims),
+        pool=stock.endless(),
+        stock=stock,
+        source=source.describe(),
+        assumed=assumed_dims(signature, plan.dims) if plan.payload is None or plan.payload == SYNTHETIC else [],
         check_share=plan.check,
         expected=plan.expected,
         _random=random.Random(f"{plan.seed} {offset}"),
+    )
+
+
+def _source(plan: Blueprint, signature: Signature) -> Source:
+    return open_source(
+        plan.payload,
+        signature,
+        plan.rows.sequence(plan.seed),
+        plan.seed,
+        _encoder(plan.address.protocol, plan.target, signature),
+        dims=plan.dims,
+        grpc_target=plan.target if plan.address.protocol == "grpc" else None,
+    )
+
+
+def _stock(plan: Blueprint, source: Source, prepare: Callable[[Payload], Ready]) -> Pool[Ready]:
+    whole_mix = 1 if source.own_rows else _requests_of_a_mix(plan.rows)
+    most = plan.payloads
+    if most is None and source.made:
+        most = -(-DEFAULT_PAYLOADS // whole_mix) * whole_mix
+    return Pool(source, prepare, most=most, least=min(whole_mix, most or whole_mix))
+
+
+def _requests_of_a_mix(rows: Rows) -> int:
+    """After how many requests every size has had its share, or a trace is at its end."""
+    return min(len(rows.trace) or sum(count for _, count in rows.block), _MOST_PAYLOADS)
+
+
+def _ready(transport: Transport[Any], path: str, source: Source, most_rows: int | None, payload: Payload) -> Ready:
+    if most_rows is not None and payload.rows > most_rows:
+        raise CorpusError(f"{source.describe()}: a request of {too_large(payload.rows, most_rows)}")
+    return transport.prepare(path, payload.body), payload.rows, len(payload.body)
+
+
+def too_large(rows: int | str, most_rows: int) -> str:
+    """What is wrong with requests of so many rows."""
+    return (
+        f"{rows} rows is above max_batch_size {most_rows} and would be refused by the server; send fewer rows, or say "
+        "--tfs-allow-too-large to see that"
     )
 
 

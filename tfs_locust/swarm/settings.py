@@ -16,6 +16,7 @@ from typing import TypeVar
 from tfs_locust.judge.decide import CONFIDENCE
 from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
 from tfs_locust.judge.verdict import Limits
+from tfs_locust.load.rows import Rows, RowsError, parse_rows
 from tfs_locust.transport.engine import ENGINES
 from tfs_locust.transport.tls import Tls, client_context
 
@@ -46,7 +47,7 @@ class Settings:
     version: int | None
     version_label: str | None
     signature: str | None
-    rows: int | None
+    rows: Rows | None
     timeout_s: float | None
     payloads: int | None
     seed: int
@@ -64,6 +65,8 @@ class Settings:
     engine: str | None = None
     connections: int | None = None
     check: float | None = None
+    payload: str | None = None
+    """Where payloads come from, for load/sources.py."""
 
 
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
@@ -104,7 +107,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         version=read("version", at_least(0)),
         version_label=read("version-label", str),
         signature=read("signature", str),
-        rows=read("rows", at_least(1)),
+        rows=read("rows", _rows),
         timeout_s=read("timeout", duration_s),
         payloads=read("payloads", at_least(1)),
         seed=read("seed", at_least(0)) or 0,
@@ -121,6 +124,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         engine=read("engine", _engine),
         connections=read("connections", at_least(1)),
         check=read("check", _part),
+        payload=read("payload", str),
     )
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
@@ -155,6 +159,13 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _rows(text: str) -> Rows:
+    try:
+        return parse_rows(text)
+    except RowsError as error:  # it begins with the text, which is told already
+        raise ValueError(str(error).removeprefix(f"{text!r}: ")) from error
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m)?")

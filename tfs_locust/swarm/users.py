@@ -11,6 +11,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
+from tfs_locust.load.rows import Rows
 from tfs_locust.measure.sample import Outcome, Sample
 from tfs_locust.swarm import ending, measurement, wiring  # noqa: F401 - ending only listens
 from tfs_locust.swarm.scenario import Scenario
@@ -94,12 +95,15 @@ class PredictUser(User):
     version: int | None = None
     version_label: str | None = None
     signature: str | None = None
-    rows: int | None = None
-    """Rows (examples) in each request."""
+    rows: int | str | Rows | None = None
+    """Rows (examples) in each request: a number, a mix as text, or :func:`~tfs_locust.rows`."""
     timeout_s: float | None = None
     """Deadline of each request."""
     payloads: int | None = None
     """Distinct payloads in the pool."""
+    payload: Any = None
+    """Where they come from: the name of a file, a function of rows and a random generator, or an iterable of inputs by
+    name (:func:`~tfs_locust.load.sources.open_source`). They are made from the signature where nothing is said."""
     slo: str | Sequence[str] | None = None
     """Objectives for this class's requests, beside those of ``--tfs-slo``."""
     expect: Mapping[str, Any] | None = None

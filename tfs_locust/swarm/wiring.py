@@ -14,7 +14,6 @@ import gc
 import logging
 import signal
 import sys
-import time
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import STATE_INIT, LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.report import files
+from tfs_locust.swarm import refusal
 from tfs_locust.swarm.blueprint import Blueprint, blueprint, objectives_of
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.options import add_options
+from tfs_locust.swarm.refilling import keep_filled
 from tfs_locust.swarm.scenario import Scenario, open_scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
     from tfs_locust.swarm.users import PredictUser
 
-EXIT_USAGE = 2
-_REFUSED = "tfs_refused"
-_WORKERS_CONNECT_WITHIN_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
@@ -53,10 +51,12 @@ class _Run:
     scenarios: dict[type[User], Scenario] = field(default_factory=dict)
     transports: dict[Endpoint, Transport[Any]] = field(default_factory=dict)
     refused: bool = False
-    starter: Any = None
-    """On a master: the greenlet in which the run's ``start`` is under way."""
+    refiller: gevent.Greenlet[..., None] | None = None
 
     def close(self) -> None:
+        if self.refiller is not None:
+            self.refiller.kill(block=False)
+            self.refiller = None
         for transport in self.transports.values():
             transport.close()
         self.transports.clear()
@@ -99,8 +99,7 @@ def _take_interrupts_in_the_main_greenlet(**_: Any) -> None:
 
 def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     """End with exit code 2 where options are wrong, or where a run that starts by itself has no target to load."""
-    if isinstance(runner, MasterRunner):
-        runner.register_message(_REFUSED, _on_worker_refused)
+    refusal.listen(runner)
     user_classes = predict_users(environment)
     if not user_classes or isinstance(runner, WorkerRunner):  # a worker learns host and options from its master
         return
@@ -114,24 +113,14 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
         sys.stderr.write("tfs_locust cannot start this run:\n")
         sys.stderr.writelines(f"  - {problem}\n" for problem in problems)
         if isinstance(runner, MasterRunner):
-            _dismiss_workers(runner)
-        sys.exit(EXIT_USAGE)
-
-
-def _dismiss_workers(runner: MasterRunner) -> None:
-    """Send home the workers that are expected: left alone, they would wait a minute for a master that is gone."""
-    options = _options(runner.environment)
-    give_up = time.monotonic() + _WORKERS_CONNECT_WITHIN_S
-    while len(runner.clients.ready) < getattr(options, "expect_workers", 1) and time.monotonic() < give_up:
-        gevent.sleep(0.05)
-    gevent.sleep(1.0)  # a worker that is told to quit in the middle of its greeting never ends (Locust 2.47)
-    runner.quit()
+            refusal.dismiss_workers(runner)
+        sys.exit(refusal.EXIT_USAGE)
 
 
 def _open_on_test_start(environment: Environment, **_: Any) -> None:
     run = _run_of(environment)
     if isinstance(environment.runner, MasterRunner):
-        run.starter = gevent.getcurrent()
+        measurement_of(environment).starter = gevent.getcurrent()
         return
     run.close()
     if isinstance(environment.runner, WorkerRunner):
@@ -141,6 +130,8 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
     recorder = measurement_of(environment).recorder
     if recorder is not None:
         recorder.watch(run.scenarios.values(), run.transports.values())
+    pools = (scenario.stock for scenario in run.scenarios.values())
+    run.refiller = keep_filled(pools, lambda fault: refusal.refuse(environment, [fault], began=True))
     # what is there now stays for the whole run: a collection that looked through it would hold up all requests for it
     gc.collect()
     gc.freeze()
@@ -219,7 +210,7 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
     if problems:
         run.scenarios.clear()
         run.refused = True
-        _refuse(environment, list(dict.fromkeys(problems)))
+        refusal.refuse(environment, list(dict.fromkeys(problems)))
 
 
 def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> Transport[Any]:
@@ -231,16 +222,20 @@ def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> T
 
 
 def _say(plan: Blueprint, scenario: Scenario) -> None:
+    held = scenario.stock.held
+    least, most = min(rows for _, rows, _ in held), max(rows for _, rows, _ in held)
     _logger.info(
-        "%s: %s over %s to %s by the engine %s, %d payloads of %d rows, %.1f kB in all",
+        "%s: %s over %s to %s by the engine %s, %d payloads of %s rows, %.1f kB in all%s (%s)",
         plan.name,
         scenario.request_name,
         scenario.protocol,
         plan.endpoint.authority,
         plan.engine,
-        plan.payloads,
-        plan.rows,
-        scenario.pool_bytes / 1000,
+        len(held),
+        least if least == most else f"{least} to {most}",
+        sum(size for _, _, size in held) / 1000,
+        "" if scenario.stock.whole else ", and more as these are sent",
+        scenario.source,
     )
     for name in scenario.assumed:
         _logger.warning(
@@ -249,41 +244,6 @@ def _say(plan: Blueprint, scenario: Scenario) -> None:
             name,
             name,
         )
-
-
-def _refuse(environment: Environment, problems: list[str]) -> None:
-    runner = environment.runner
-    if isinstance(runner, WorkerRunner):
-        runner.send_message(_REFUSED, {"problems": problems})
-        return
-    _end_refused_run(environment, "this process", problems)
-
-
-def _on_worker_refused(environment: Environment, msg: Any, **_: Any) -> None:
-    _end_refused_run(environment, f"worker {msg.node_id}", msg.data["problems"])
-
-
-def _end_refused_run(environment: Environment, who: str, problems: list[str]) -> None:
-    runner = environment.runner
-    for problem in problems:
-        _logger.error("cannot start: %s (said by %s)", problem, who)
-        if runner is not None:
-            runner.log_exception(who, problem, "the run was not started: " + problem)
-    if runner is None:
-        return
-    if getattr(_options(environment), "headless", False):
-        environment.process_exit_code = EXIT_USAGE
-        gevent.spawn(runner.quit)
-    elif isinstance(runner, LocalRunner | MasterRunner):  # the web page stays, and can start a better run
-        gevent.spawn(_stop, environment, runner)
-
-
-def _stop(environment: Environment, runner: LocalRunner | MasterRunner) -> None:
-    starter = _run_of(environment).starter
-    if isinstance(runner, MasterRunner) and not runner.spawning_completed and isinstance(starter, gevent.Greenlet):
-        # a start that is left to itself would go on and call the stopped run a running one (Locust 2.47)
-        starter.kill()
-    runner.stop()
 
 
 events.init_command_line_parser.add_listener(_declare_options)

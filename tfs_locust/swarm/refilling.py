@@ -1,0 +1,36 @@
+"""Keeps pools of payloads filled that are windows of larger sources, beside the sending and outside of its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gevent
+
+from tfs_locust.load.corpus import CorpusError
+from tfs_locust.load.pool import Pool
+
+_IDLE_S = 0.01
+
+
+def keep_filled(pools: Iterable[Pool[Any]], on_fault: Callable[[str], None]) -> gevent.Greenlet[..., None] | None:
+    """Refill all that are not whole until killed; None where there is none.
+
+    ``on_fault`` is called once, with what is wrong with a payload: such a pool has no next one.
+    """
+    streams = [pool for pool in pools if not pool.whole]
+    return gevent.spawn(_refill, streams, on_fault) if streams else None
+
+
+def _refill(streams: list[Pool[Any]], on_fault: Callable[[str], None]) -> None:
+    while True:
+        came = 0
+        for pool in streams:
+            try:
+                came += pool.refill()
+            except CorpusError as error:
+                on_fault(str(error))
+                return
+            gevent.sleep(0)  # one payload at a time: to make several would hold up requests for as long
+        if not came:
+            gevent.sleep(_IDLE_S)
