@@ -121,6 +121,14 @@ def open_source(
     )
 
 
+def brings_rows(given: object) -> bool:
+    """Whether a source's requests are as large as they are in it, whatever rows are wanted; as far as is told by its
+    kind."""
+    if isinstance(given, (str, Path)):
+        return str(given) != SYNTHETIC and not str(given).endswith((*_ARRAYS, *_LINES))
+    return given is not None and not callable(given)
+
+
 def _synthetic(wanted: _Wanted, dims: Dims) -> Source:
     input_shapes(wanted.signature, 1, dims)  # tells what is wrong with the sizes before the first payload is wanted
 

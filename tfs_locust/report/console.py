@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfs_locust.report import units
 from tfs_locust.report.report import Result
+from tfs_locust.report.server import lines as lines_of_server
 
 _TIMES = (("response time", "response_time_s"), ("service time", "service_time_s"), ("send lag", "send_lag_s"))
 _COLUMNS = ("p50", "p90", "p99", "p99_9", "max")
@@ -28,6 +29,8 @@ def closing_table(result: Result) -> str:
     for label, name in _TIMES:
         rows.append([label, *(units.duration(result[name][column]) for column in ("mean", *_COLUMNS))])
     lines += ["", *units.aligned(rows)]
+    if told := lines_of_server(result):
+        lines += ["", *told]
     if result["objectives"]:
         rows = [
             [one["expression"], units.measured(one["metric"], one["measured"]), one["state"]]

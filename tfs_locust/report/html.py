@@ -21,6 +21,8 @@ from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report import units
 from tfs_locust.report.report import Result, times_of
+from tfs_locust.report.server import findings
+from tfs_locust.report.server import plots as server_plots
 
 _POINTS_PER_DECADE = 40
 _MAX_SECONDS = 1000
@@ -39,11 +41,13 @@ def page(result: Result) -> str:
         rate=units.rate,
         count=units.count,
         measured=units.measured,
+        number=units.number,
         inline=lambda name: Markup(_part(name)),  # noqa: S704  # our own files
     )
     return environment.get_template("page.html.j2").render(
         result=result,
-        plots={"percentiles": _percentiles(result), "timeline": _timeline(result)},
+        findings=findings(result),
+        plots={"percentiles": _percentiles(result), "timeline": _timeline(result), "server": server_plots(result)},
         library=_library(),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tfs_locust.report import units
 from tfs_locust.report.report import Result
+from tfs_locust.report.server import lines
 
 _TIMES = ("mean", "p50", "p90", "p95", "p99", "p99_9", "max")
 
@@ -41,6 +42,8 @@ def summary(result: Result) -> str:
                 ["failure", "requests"], [[name, units.count(number)] for name, number in result["failures"].items()]
             ),
         ]
+    if told := lines(result):
+        parts += ["", *(f"- {_escaped(line)}" for line in told)]
     return "\n".join(parts) + "\n"
 
 

@@ -37,6 +37,11 @@ def count(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.0f}"
 
 
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return NOTHING if value is None else _four_digits(value)
+
+
 def measured(metric: str, value: float | None) -> str:
     """A value of an objective's metric, in the metric's unit."""
     if metric == "error_rate":

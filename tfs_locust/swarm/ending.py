@@ -139,6 +139,8 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
         return
     if measurement.watcher is not None and measurement.watcher is not gevent.getcurrent():
         measurement.watcher.kill(block=False)
+    if judgement.servers is not None:
+        judgement.servers.watch.end()
     options = environment.parsed_options or Namespace()
     hosts = [environment.host] if environment.host else [str(one.host) for one in predict_users(environment)]
     judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
@@ -151,6 +153,7 @@ def _told(options: Namespace) -> dict[str, Any]:
     told = ("num_users", "spawn_rate", "run_time", "processes", "expect_workers", "locustfile", "worker")
     values = {name: value for name, value in vars(options).items() if name.startswith("tfs_") or name in told}
     values.pop("tfs_run_id", None)
+    values.pop("tfs_planned", None)
     if values.get("tfs_header"):
         values["tfs_header"] = "(given)"
     return {name: value for name, value in values.items() if value not in (None, "", [], False)}

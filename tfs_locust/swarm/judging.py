@@ -9,7 +9,7 @@ import time
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict, hopeless, judge
@@ -19,7 +19,12 @@ from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
 from tfs_locust.report.console import closing_table
 from tfs_locust.report.report import Result, build
+from tfs_locust.report.server import Watched, findings
+from tfs_locust.report.server import sections as server_sections
 from tfs_locust.swarm.settings import Settings
+
+if TYPE_CHECKING:
+    from tfs_locust.swarm.preparation import Servers
 
 _PACKAGES = ("tfs-locust", "locust", "gevent", "grpcio", "geventhttpclient", "tensorflow-serving-api", "numpy")
 _logger = logging.getLogger(__name__)
@@ -35,6 +40,11 @@ class Judgement:
         self.aborted = ""
         self.result: Result | None = None
         self.verdict: Verdict | None = None
+        self.servers: Servers | None = None
+        self.warm_at_s: float | None = None
+        """When the warm-up of the last worker is over, by ``time.perf_counter``. None: no worker has said."""
+        self.refused = False
+        """It was ended because a process could not start it, or go on."""
         self.unwritten = False
         """A report was asked for and could not be written."""
         self._settings = settings
@@ -43,7 +53,10 @@ class Judgement:
     def accept(self, report: dict[str, Any]) -> None:
         """Take a report; one of an earlier run is put aside."""
         if report.get("run") == self.run_id:
-            self.aggregate.accept(Snapshot.from_wire(report["snapshot"]), time.monotonic_ns())
+            snapshot = Snapshot.from_wire(report["snapshot"])
+            self.aggregate.accept(snapshot, time.monotonic_ns())
+            warm_at_s = time.perf_counter() + (snapshot.warmup_ns - snapshot.now_ns) / 1e9
+            self.warm_at_s = max(self.warm_at_s or warm_at_s, warm_at_s)
 
     def waiting_for(self) -> list[str]:
         """Workers whose last report is not in and may still come."""
@@ -72,7 +85,11 @@ class Judgement:
                 limits=self._settings.limits,
                 aborted=self.aborted,
             )
-            self.result = build(view, self.verdict, self._manifest(options, hosts, users))
+            watched = Watched() if self.servers is None else self.servers.watched()
+            sections = server_sections(view, watched, users=users, started_s=self._started.timestamp())
+            self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
+            for finding in findings(self.result):
+                _logger.warning("%s: %s", finding["id"], finding["sentence"])
             if self._settings.report is not None:
                 self._write(self._settings.report, self.result)
         return self.result

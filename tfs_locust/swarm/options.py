@@ -28,7 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "TensorFlow Serving",
         "What is asked of the model server. Class attributes of a user go before these. "
-        "--tfs-slo, --tfs-limit, --tfs-dim and --tfs-header may be given several times.",
+        "--tfs-slo, --tfs-limit, --tfs-dim, --tfs-header and --tfs-server-metrics may be given several times.",
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
@@ -82,6 +82,17 @@ def add_options(parser: ArgumentParser) -> None:
         "INVALID beyond: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%%",
         action=_Several,
         metavar="NAME=VALUE",
+    )
+    add("batching-parameters-file", "The server's: advice at the start, and rows chosen by it", metavar="FILE")
+    add("server-cpus", "CPUs that the server may use. Default: as many as here", metavar="N")
+    add("grpc-max-threads", "The server's. Default: 4 for each of its CPUs", metavar="N")
+    add("rest-api-num-threads", "The server's. Default: 4 for each of its CPUs", metavar="N")
+    add("allow-too-large", "Send rows above max_batch_size, too", action="store_true")
+    add(
+        "server-metrics",
+        "Metrics pages: auto, none, or URL | URL. Default: auto",
+        action=_Several,
+        metavar="URL",
     )
     add("tls-ca", "For grpcs, https: PEM file of trusted authorities. Default: the system's", metavar="FILE")
     add("tls-cert", "For grpcs, https: PEM file of the client's certificate", metavar="FILE")

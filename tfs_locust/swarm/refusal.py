@@ -32,7 +32,8 @@ def refuse(environment: Environment, problems: list[str], *, began: bool = False
     """End the run for these problems, which keep it from starting, or from going on."""
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
-        runner.send_message(_REFUSED, {"problems": problems, "began": began})
+        run = getattr(environment.parsed_options, "tfs_run_id", "")
+        runner.send_message(_REFUSED, {"run": run, "problems": problems, "began": began})
         return
     _end(environment, "this process", problems, began=began)
 
@@ -48,7 +49,9 @@ def dismiss_workers(runner: MasterRunner) -> None:
 
 
 def _on_worker_refused(environment: Environment, msg: Any, **_: Any) -> None:
-    _end(environment, f"worker {msg.node_id}", msg.data["problems"], began=msg.data["began"])
+    judgement = measurement_of(environment).judgement
+    if judgement is None or msg.data["run"] == judgement.run_id:  # else the run has been ended for another's word
+        _end(environment, f"worker {msg.node_id}", msg.data["problems"], began=msg.data["began"])
 
 
 def _end(environment: Environment, who: str, problems: list[str], *, began: bool) -> None:
@@ -61,8 +64,12 @@ def _end(environment: Environment, who: str, problems: list[str], *, began: bool
     if runner is None:
         return
     judgement = measurement_of(environment).judgement
-    if began and judgement is not None:
-        judgement.aborted = "; ".join(problems)
+    if judgement is not None:
+        if judgement.refused:  # its end is under way; another could fall into the beginning of the next run
+            return
+        judgement.refused = True
+        if began:
+            judgement.aborted = "; ".join(problems)
     if getattr(environment.parsed_options, "headless", False):
         if not began:
             environment.process_exit_code = EXIT_USAGE

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from tfs_locust.judge.decide import CONFIDENCE
 from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
 from tfs_locust.judge.verdict import Limits
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
+from tfs_locust.tfserving.server_page import METRICS_PATH
 from tfs_locust.transport.engine import ENGINES
 from tfs_locust.transport.tls import Tls, client_context
 
@@ -27,6 +29,7 @@ HIGHEST_VERSION = (1 << 63) - 1
 LONGEST_S = 86_400.0
 """A day. gRPC takes a deadline too far ahead for one that has passed."""
 
+AUTO = "auto"
 BETWEEN = " | "
 """Stands between the items of an option that is given several times, and in the web form."""
 
@@ -67,6 +70,14 @@ class Settings:
     check: float | None = None
     payload: str | None = None
     """Where payloads come from, for load/sources.py."""
+    batching_parameters_file: str | None = None
+    """Read where a run is led, not on workers."""
+    server_cpus: int | None = None
+    grpc_max_threads: int | None = None
+    rest_api_num_threads: int | None = None
+    allow_too_large: bool = False
+    server_metrics: tuple[str, ...] = (AUTO,)
+    """URLs of pages; ``auto`` among them stands for those that the targets may have."""
 
 
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
@@ -125,6 +136,12 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         connections=read("connections", at_least(1)),
         check=read("check", _part),
         payload=read("payload", str),
+        batching_parameters_file=read("batching-parameters-file", _readable),
+        server_cpus=read("server-cpus", at_least(1)),
+        grpc_max_threads=read("grpc-max-threads", at_least(1)),
+        rest_api_num_threads=read("rest-api-num-threads", at_least(1)),
+        allow_too_large=bool(getattr(options, "tfs_allow_too_large", False)),
+        server_metrics=_pages(_given(options, "server-metrics"), problems),
     )
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
@@ -146,7 +163,7 @@ def told(fault: Fault) -> str:
 
 def _given(options: Namespace, name: str) -> list[str]:
     """The texts of a repeatable option; the web form gives one text."""
-    given = getattr(options, "tfs_" + name, None) or ""
+    given = getattr(options, "tfs_" + name.replace("-", "_"), None) or ""
     return [text for text in (BETWEEN.join(given) if isinstance(given, list) else given).split(BETWEEN) if text.strip()]
 
 
@@ -254,6 +271,21 @@ def _header(text: str) -> tuple[str, str]:
     if name.lower() in {"content-length", "transfer-encoding", "connection"}:
         raise ValueError("this header is the transport's own")
     return name, value
+
+
+def _pages(texts: list[str], problems: list[str]) -> tuple[str, ...]:
+    pages = []
+    for text in map(str.strip, texts):
+        parts = urlsplit(text)
+        if text in {AUTO, "none"}:
+            pages.append(text)
+        elif parts.scheme in {"http", "https"} and parts.netloc:
+            pages.append(text if parts.path.strip("/") else parts._replace(path=METRICS_PATH).geturl())
+        else:
+            problems.append(f"--tfs-server-metrics {text!r}: expected auto, none, or a URL such as http://HOST:8501")
+    if "none" in pages and len(pages) > 1:
+        problems.append("--tfs-server-metrics none and pages exclude each other: leave one of them out")
+    return tuple(page for page in pages if page != "none") if texts else (AUTO,)
 
 
 def _readable(text: str) -> str:

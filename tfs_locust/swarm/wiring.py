@@ -26,9 +26,11 @@ from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.report import files
 from tfs_locust.swarm import refusal
-from tfs_locust.swarm.blueprint import Blueprint, blueprint, objectives_of
+from tfs_locust.swarm.batching import say
+from tfs_locust.swarm.blueprint import Blueprint, objectives_of
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.options import add_options
+from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
 from tfs_locust.swarm.scenario import Scenario, open_scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
@@ -118,10 +120,16 @@ def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _open_on_test_start(environment: Environment, **_: Any) -> None:
-    run = _run_of(environment)
     if isinstance(environment.runner, MasterRunner):
         measurement_of(environment).starter = gevent.getcurrent()
+        settings, problems = read_settings(_options(environment))
+        preparation = prepare(environment, predict_users(environment), settings, environment.host)
+        if preparation.problems:
+            refusal.refuse(environment, list(dict.fromkeys(problems + preparation.problems)))
+        else:
+            _begin_to_watch(environment, preparation, settings)
         return
+    run = _run_of(environment)
     run.close()
     if isinstance(environment.runner, WorkerRunner):
         # a worker still counts as stopped here, and would pass over a stop that comes before its users (Locust 2.47)
@@ -151,13 +159,13 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
     settings, problems = read_settings(_options(environment))
     problems += _problems_of_objectives(user_classes, settings)
     can_ask = _can_ask(problems)
+    preparation = prepare(environment, user_classes, settings, environment.host)
+    problems += preparation.problems
     transports: dict[Endpoint, Transport[Any]] = {}
     try:
-        for user_class in user_classes:
+        for plan in preparation.blueprints.values() if can_ask else ():
             try:
-                plan = blueprint(user_class, settings, environment.host)
-                if can_ask:
-                    open_scenario(replace(plan, payloads=1), _transport(transports, plan))
+                open_scenario(replace(plan, payloads=1), _transport(transports, plan))
             except SettingsError as error:
                 problems += error.problems
     finally:
@@ -196,11 +204,10 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
     offset = getattr(environment.runner, "worker_index", 0) * 17
     settings, problems = read_settings(_options(environment))
     can_ask = _can_ask(problems)
-    for user_class in user_classes:
+    preparation = prepare(environment, user_classes, settings, environment.host)
+    problems += preparation.problems
+    for user_class, plan in preparation.blueprints.items() if can_ask else ():
         try:
-            plan = blueprint(user_class, settings, environment.host)
-            if not can_ask:
-                continue
             run.scenarios[user_class] = open_scenario(
                 plan, _transport(run.transports, plan), offset=offset, pause=lambda: gevent.sleep(0)
             )
@@ -211,6 +218,24 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
         run.scenarios.clear()
         run.refused = True
         refusal.refuse(environment, list(dict.fromkeys(problems)))
+    elif not isinstance(environment.runner, WorkerRunner):
+        _begin_to_watch(environment, preparation, settings)
+
+
+def _begin_to_watch(environment: Environment, preparation: Preparation, settings: Settings) -> None:
+    """Say what is to be expected of the servers, and begin to look at their pages; where the run is led."""
+    for name, one in preparation.plans.items():
+        say(name, one.told)
+    measurement = measurement_of(environment)
+    judgement, recorder = measurement.judgement, measurement.recorder
+    if judgement is None or judgement.servers is not None:  # Locust used as a library, without its events
+        return
+    judgement.servers = Servers(preparation, settings)
+    if recorder is not None:
+        warm_at_s = (recorder.tally.origin_ns + recorder.tally.warmup_ns) / 1e9 if settings.warmup_s else 0.0
+        judgement.servers.watch.begin(lambda: warm_at_s, wait=True)
+    else:
+        judgement.servers.watch.begin(lambda: judgement.warm_at_s if settings.warmup_s else 0.0, wait=False)
 
 
 def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> Transport[Any]:

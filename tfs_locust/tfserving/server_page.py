@@ -16,6 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tfs_locust.tfserving.http_get import GetError, http_get
 
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""On the REST port, unless ``prometheus_config`` says otherwise."""
+
 _CC = ":tensorflow:cc:saved_model:"
 _SERVING = ":tensorflow:serving:"
 _BATCHING = _SERVING + "batching_session:"

@@ -90,7 +90,7 @@
   };
 
   const drawTimeline = () => {
-    const t = data.timeline, first = t.second[0], last = Math.max(t.second[t.second.length - 1], first + 1);
+    const s = data.server, t = data.timeline, first = t.second[0], last = Math.max(t.second[t.second.length - 1], first + 1);
     const shaded = (from, to) => ({
       type: "rect", layer: "below", x0: Math.max(from, first), x1: Math.min(to, last), yref: "paper", y0: 0, y1: 1,
       fillcolor: color("shade"), line: {width: 0},
@@ -111,6 +111,9 @@
       ], decades([...t.p50_ms, ...t.max_ms])),
       overTime("failures", [over("failures/s", "red", t.failures, number)], fromZero(t.failures)),
       overTime("users", [over("users", "green", t.users, number)], fromZero(t.users)),
+      ...[["rows-per-batch", "rows", "blue", s.rows_per_batch], ["padding", "padding %", "orange", s.padding_percent]]
+        .filter(([id]) => document.getElementById(id))
+        .map(([id, name, hue, values]) => overTime(id, [{...line(name, hue, s.second, values, number), hoverinfo: "x+text+name"}], fromZero(values))),
     ].filter(holder => holder.on);
     // what is pointed at in one is shown in all: the same second
     for (const holder of holders) {

@@ -1,0 +1,192 @@
+"""What the server's own count says of a run, beside the client's: the sections ``server`` and ``diagnosis``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfs_locust.judge.batching import Batching, Client
+from tfs_locust.judge.diagnosis import diagnose
+from tfs_locust.load.advice import Statement
+from tfs_locust.load.plan import Plan
+from tfs_locust.load.plan_json import as_json
+from tfs_locust.measure.cell import Cell
+from tfs_locust.measure.sample import Outcome
+from tfs_locust.measure.view import View
+from tfs_locust.tfserving.page_history import PageHistory
+from tfs_locust.tfserving.server_metrics import ServerWindow, summed
+
+Section = dict[str, Any]
+_SAME_ROWS = 0.02
+"""How far the mean rows of a run may be from those of its mix: a run does not end with a whole turn of the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is known of the servers of a run."""
+
+    histories: Sequence[PageHistory] = ()
+    looked_at_s: Sequence[float] = ()
+    """Unix time of each look at the pages."""
+    asked: bool = False
+    """Whether somebody wants to hear of it: a page was named, or how the server batches."""
+    plans: Mapping[str, tuple[Plan, tuple[Statement, ...]]] = field(default_factory=dict)
+    """By scenario, with what there is to say of each."""
+    batching: Batching | None = None
+    rows: tuple[tuple[int, float], ...] = ()
+    """The mix that was asked for, where all scenarios have the same: rows of a request and the share that has them."""
+
+
+def sections(view: View, watched: Watched, *, users: int, started_s: float) -> Section:
+    """``server`` and ``diagnosis``, for the report; ``started_s`` is the Unix time at which its timeline begins."""
+    models = {key.key.model for key in view.judged()} - {""}
+    model = models.pop() if len(models) == 1 else None
+    windows = [one for one in (history.window(model) for history in watched.histories) if one is not None]
+    window = summed(windows, window_s=max(one.window_s for one in windows)) if windows else None
+    client, ok = _client(view, watched, users)
+    findings = diagnose(window, watched.batching, client)
+    return {
+        "server": {
+            "asked": watched.asked,
+            "pages": [
+                {"url": one.url, "state": one.state, "reason": one.reason, "looks": len(one.looks)}
+                for one in watched.histories
+            ],
+            "window_s": window and window.window_s,
+            "batching": _batching(window, watched.batching, ok.service.total_ns / 1e9),
+            "requests": {
+                "server": None if window is None else dict(window.requests),
+                "server_predictions": window and window.predict_calls,
+                "client": dict(client.outcomes),
+            },
+            "loads": [] if window is None else _loads(window),
+            "plans": [{"scenario": name, **as_json(plan, told)} for name, (plan, told) in watched.plans.items()],
+            "timeline": _timeline(watched, model, started_s),
+        },
+        "diagnosis": [{"id": one.id, "sentence": one.sentence, "evidence": one.evidence} for one in findings],
+    }
+
+
+def _client(view: View, watched: Watched, users: int) -> tuple[Client, Cell]:
+    ok, everything = Cell(), Cell()
+    outcomes: dict[str, int] = {}
+    for key, cell in view.judged().items():
+        outcome = key.key.outcome
+        if outcome is not Outcome.UNSENT:
+            outcomes[outcome.value] = outcomes.get(outcome.value, 0) + cell.count
+            everything.merge(cell)
+        if outcome is Outcome.OK:
+            ok.merge(cell)
+    client = Client(
+        dict(sorted(outcomes.items())),
+        window_s=view.load_ns / 1e9,
+        users=users or None,
+        mean_service_time_s=ok.service.total_ns / ok.count / 1e9 if ok.count else None,
+        rows=watched.rows if _is_mix(watched.rows, everything) else (),
+    )
+    return client, ok
+
+
+def _is_mix(rows: tuple[tuple[int, float], ...], everything: Cell) -> bool:
+    """Whether the requests had the rows that were asked for: a task of the user's own may send what it likes."""
+    asked = sum(number * share for number, share in rows)
+    return bool(everything.count) and abs(everything.rows / everything.count - asked) <= _SAME_ROWS * asked
+
+
+def _batching(window: ServerWindow | None, batching: Batching | None, service_time_s: float) -> Section:
+    mean = None if window is None else window.mean_rows_per_batch
+    return {
+        "mean_rows_per_batch": mean,
+        "fill_ratio": None if mean is None or batching is None else mean / batching.largest_batch,
+        "padding_ratio": window and window.padding_ratio,
+        "requests_per_batch": window and window.requests_per_batch,
+        "queueing_share": window and window.queueing_share(service_time_s),
+        "executed_batches": window and window.executed_batches,
+        "executed_rows": window and window.executed_rows,
+        "padding_rows": window and window.padding_rows,
+        "queueing_s_total": window and window.queueing_s_total,
+        "uncertain": [] if window is None else sorted(window.uncertain),
+    }
+
+
+def _loads(window: ServerWindow) -> list[Section]:
+    return [
+        {
+            "path": one.path,
+            "version": one.version,
+            "attempts": one.attempts,
+            "failures": one.failures,
+            "load_s": one.load_s,
+        }
+        for one in window.loads
+    ]
+
+
+def _timeline(watched: Watched, model: str | None, started_s: float) -> Section:
+    """Columns of equal length, an entry for each stretch between two looks."""
+    times = watched.looked_at_s
+    parts = []
+    for index in range(len(times) - 1):
+        seen = [one for one in (history.part(index, model) for history in watched.histories) if one is not None]
+        parts.append(summed(seen, window_s=times[index + 1] - times[index]) if seen else None)
+    return {
+        "from_s": [round(at_s - started_s, 3) for at_s in times[:-1]],
+        "to_s": [round(at_s - started_s, 3) for at_s in times[1:]],
+        "predictions": [part and part.predict_calls for part in parts],
+        "mean_rows_per_batch": [part and part.mean_rows_per_batch for part in parts],
+        "requests_per_batch": [part and part.requests_per_batch for part in parts],
+        "padding_ratio": [part and part.padding_ratio for part in parts],
+    }
+
+
+def plots(result: Section) -> Section:
+    """What the page draws: each stretch between two looks is a level from its beginning to its end."""
+    timeline = result.get("server", {}).get("timeline", {"from_s": [], "to_s": []})
+    edges = [at_s for stretch in zip(timeline["from_s"], timeline["to_s"], strict=True) for at_s in stretch]
+
+    def levels(name: str, factor: float = 1) -> list[float | None]:
+        return [None if value is None else value * factor for value in timeline.get(name, ()) for _ in range(2)]
+
+    return {
+        "second": edges,
+        "rows_per_batch": levels("mean_rows_per_batch"),
+        "padding_percent": levels("padding_ratio", 100),
+    }
+
+
+def lines(result: Section) -> list[str]:
+    """The server in a few lines, for people: what batching did, and what should be changed."""
+    server = result.get("server")
+    if server is None:
+        return []
+    told = []
+    batching = server["batching"]
+    if batching["mean_rows_per_batch"] is not None:
+        told.append(f"server: {_in_words(batching)}")
+    told += [
+        f"metrics page {page['url']}: {page['state']}: {page['reason']}"
+        for page in server["pages"]
+        if server["asked"] and page["state"] != "read"
+    ]
+    return told + [f"! {one['id']}: {one['sentence']}" for one in findings(result)]
+
+
+def findings(result: Section) -> list[Section]:
+    """The diagnosis for people: that nothing is known where nobody asked is left to ``report.json``."""
+    asked = result.get("server", {}).get("asked")
+    return [one for one in result.get("diagnosis", ()) if asked or one["id"] != "no-data"]
+
+
+def _in_words(batching: Section) -> str:
+    parts = [f"{batching['mean_rows_per_batch']:.3g} rows in a batch"]
+    if batching["fill_ratio"] is not None:
+        parts[0] += f" ({batching['fill_ratio']:.0%} full)"
+    for name, text in (
+        ("requests_per_batch", "{:.3g} requests together"),
+        ("padding_ratio", "padding {:.1%}"),
+        ("queueing_share", "queueing {:.1%} of the service time"),
+    ):
+        if batching[name] is not None:
+            parts.append(text.format(batching[name]))
+    return ", ".join(parts)

@@ -1,0 +1,90 @@
+"""What a run's user classes are to do, with nothing left to choose; and what is known of their servers beforehand."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from tfs_locust.load.sources import brings_rows
+from tfs_locust.report.server import Watched
+from tfs_locust.swarm.batching import Planned, batching_of, handed_out, planned, settled, setup_of, users_of
+from tfs_locust.swarm.blueprint import Blueprint, blueprint
+from tfs_locust.swarm.server_watch import ServerWatch, pages_of
+from tfs_locust.swarm.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from tfs_locust.swarm.users import PredictUser
+
+
+@dataclass(slots=True)
+class Preparation:
+    """The blueprints of a run, by class; those that cannot be used are missing, for a problem that is told."""
+
+    blueprints: dict[type[PredictUser], Blueprint] = field(default_factory=dict)
+    plans: dict[str, Planned] = field(default_factory=dict)
+    """By class name; only where the run is led, and the server's batching is known."""
+    problems: list[str] = field(default_factory=list)
+
+
+def prepare(
+    environment: Environment, user_classes: Iterable[type[PredictUser]], settings: Settings, host: str | None
+) -> Preparation:
+    """Read the classes and, where the run is led, plan them; workers take over what was planned."""
+    options = environment.parsed_options or Namespace()
+    found = Preparation()
+    leads = not isinstance(environment.runner, WorkerRunner)
+    total = None if environment.shape_class else getattr(options, "num_users", None)
+    setup = None
+    try:
+        setup = setup_of(settings) if leads else None
+    except SettingsError as error:
+        found.problems += error.problems
+    for user_class in user_classes:
+        try:
+            one = blueprint(user_class, settings, host)
+            plan = None
+            if leads:
+                plan = planned(one, settings, setup, users_of(user_class, environment.user_classes, total))
+        except SettingsError as error:
+            found.problems += error.problems
+            continue
+        found.blueprints[user_class] = one
+        if plan is not None:
+            found.plans[one.name] = plan
+    if leads:
+        options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
+    handed = getattr(options, "tfs_planned", handed_out({}, settings))
+    for user_class, one in list(found.blueprints.items()):
+        if one.rows.choice and one.name not in handed["rows"]:  # its file could not be read, which is told
+            del found.blueprints[user_class]
+        else:
+            found.blueprints[user_class] = settled(one, handed)
+    return found
+
+
+class Servers:
+    """The servers of a run, as the leading process knows them: how they batch, and their pages."""
+
+    def __init__(self, preparation: Preparation, settings: Settings) -> None:
+        blueprints = preparation.blueprints.values()
+        self._plans = preparation.plans
+        self._mixes = {() if brings_rows(one.payload) else one.rows.mix for one in blueprints}
+        self._batching_asked = settings.batching_parameters_file is not None
+        self.watch = ServerWatch(pages_of(settings.server_metrics, blueprints))
+
+    def watched(self) -> Watched:
+        """What is known, at the end."""
+        mix = next(iter(self._mixes)) if len(self._mixes) == 1 else ()
+        return Watched(
+            histories=self.watch.histories,
+            looked_at_s=self.watch.looked_at_s,
+            asked=self.watch.asked or self._batching_asked,
+            plans={name: (one.plan, one.told) for name, one in self._plans.items() if one.rows_known},
+            batching=batching_of(self._plans.values()),
+            rows=tuple((rows, float(share)) for rows, share in mix),
+        )

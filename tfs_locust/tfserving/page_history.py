@@ -1,0 +1,62 @@
+"""The pages that one server showed while a run was measured, and what it counted meanwhile.
+
+A page that is not there, is cut off or starts anew is part of the history, and never an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tfs_locust.tfserving.server_metrics import ServerWindow, delta, summed
+from tfs_locust.tfserving.server_page import Page
+
+
+@dataclass(slots=True)
+class PageHistory:
+    """Looks at one page: the first when the measured window began, the last when it had ended."""
+
+    url: str
+    looks: list[Page | None] = field(default_factory=list)
+    """In the order of time. None: there was no page to read."""
+    reason: str = ""
+    """Why there was none, the last time that there was none."""
+
+    def see(self, page: Page) -> None:
+        """A page was read."""
+        self.looks.append(page)
+
+    def miss(self, reason: str) -> None:
+        """No page was read."""
+        self.looks.append(None)
+        self.reason = reason
+
+    @property
+    def pages(self) -> list[Page]:
+        """Those that were read."""
+        return [page for page in self.looks if page is not None]
+
+    @property
+    def state(self) -> str:
+        """``read``; ``partly``: not from the window's beginning to its end; ``restarted``; ``absent``: never two."""
+        pages = self.pages
+        if len(pages) < 2:
+            return "absent"
+        if any(delta(before, after).restarted for before, after in pairwise(pages)):
+            return "restarted"
+        return "read" if self.looks[0] is not None and self.looks[-1] is not None else "partly"
+
+    def window(self, model: str | None = None) -> ServerWindow | None:
+        """What was counted from the first page to the last; None without two. With a restart between: before it, as
+        far as it was seen, and after it together."""
+        pages = self.pages
+        if len(pages) < 2:
+            return None
+        whole = delta(pages[0], pages[-1], model)
+        parts = [delta(before, after, model) for before, after in pairwise(pages)]
+        return summed(parts, window_s=whole.window_s) if any(part.restarted for part in parts) else whole
+
+    def part(self, index: int, model: str | None = None) -> ServerWindow | None:
+        """What was counted between look ``index`` and the next; None where one of them read no page."""
+        before, after = self.looks[index : index + 2]
+        return None if before is None or after is None else delta(before, after, model)
