@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.swarm.conftest import Interface, Serving
 from tests.swarm.processes import Locust, free_port, in_processes
 from tests.unit.answering import answering, page, says
 from tfs_locust.embedded.metrics import Metrics
+from tfs_locust.report.commands import judge_command
 
 Start = Callable[..., Locust]
 _SIZES = "allowed_batch_sizes: 4 allowed_batch_sizes: 8 allowed_batch_sizes: 16"
@@ -212,3 +215,39 @@ def test_a_page_that_is_not_there(serving: Serving, locust: Start) -> None:
     quiet = locust(*Interface("grpc", serving.grpc).arguments("--tfs-server-metrics", "none", users=2, run_time="1s"))
     assert quiet.wait() == 0
     assert "no-data" not in quiet.output
+
+
+def _prometheus(value: float | None) -> Callable[[socket.socket, str], None]:
+    """Answers range queries with one series of this value, by the second; or with none."""
+
+    def answer(connection: socket.socket, head: str) -> None:
+        asked = parse_qs(urlsplit(head.split()[1]).query)
+        start, end = float(asked["start"][0]), float(asked["end"][0])
+        values = [[at, str(value)] for at in range(math.ceil(start), math.floor(end) + 1)]
+        found = [] if value is None else [{"metric": {}, "values": values}]
+        connection.sendall(page(json.dumps({"status": "success", "data": {"result": found}})))
+
+    return answer
+
+
+@pytest.mark.parametrize(("value", "exit_code", "state"), [(0.5, 0, "PASS"), (0.9, 1, "FAIL"), (None, 3, "INVALID")])
+def test_series_of_a_prometheus(
+    value: float | None, exit_code: int, state: str, serving: Serving, locust: Start
+) -> None:
+    """They stand in the report over the measured window, objectives judge them, and a report can be judged again."""
+    with answering(_prometheus(value)) as address:
+        given = ["--tfs-prometheus", f"http://{address}", "--tfs-server-query", "cpu=sum(x)", "--tfs-slo", "cpu<0.8"]
+        arguments = Interface("grpc", serving.grpc).arguments(*given, "--tfs-report", "out", users=2, run_time="3s")
+        run = locust(*arguments)
+        assert run.wait() == exit_code, run.output
+    result = json.loads((run.folder / "out" / "report.json").read_text())
+    (query,) = result["server"]["queries"]
+    assert (query["name"], query["query"], query["min"], query["max"]) == ("cpu", "sum(x)", value, value)
+    assert all(0 <= second <= 4 for second in query["second"])
+    assert bool(query["value"]) == (value is not None)
+    assert result["verdict"]["state"] == state
+    assert result["objectives"][0]["measured"] == value
+    if value is None:
+        assert "query 'cpu': no value in the time of the run" in result["verdict"]["reasons"][0]
+    assert judge_command([str(run.folder / "out"), "--tfs-slo", "cpu<0.6"]) == exit_code
+    assert "query-cpu" in (run.folder / "out" / "report.html").read_text()

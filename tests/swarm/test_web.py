@@ -157,7 +157,7 @@ def test_help_texts_fit_their_fields(serving: Serving, locust_web: Callable[...,
     names = "model version version_label signature rows payload timeout payloads seed dim header slo confidence warmup "
     names += "drain report abort_on_fail limit tls_ca tls_cert tls_key engine connections check"
     names += " batching_parameters_file server_cpus grpc_max_threads rest_api_num_threads allow_too_large"
-    names += " server_metrics"
+    names += " server_metrics prometheus server_query"
     assert set(extra) == {f"tfs_{name}" for name in names.split()}
     assert [name for name, option in extra.items() if option["is_secret"]] == ["tfs_header"]
     labels = [f"{name.replace('_', ' ')} ({option['help_text']})" for name, option in extra.items()]

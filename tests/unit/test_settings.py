@@ -59,7 +59,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 30
+    assert len(actions) == 32
     assert all(action.help and action.include_in_web_ui for action in actions)
     assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
 
@@ -138,6 +138,28 @@ def test_no_warmup_and_no_drain_can_be_said() -> None:
     assert problems == []
     assert (settings.warmup_s, settings.drain_s) == (0.0, 0.0)
     assert _read()[0].drain_s is None
+
+
+def test_queries_and_objectives_on_them() -> None:
+    """An objective may name a query; a query needs a Prometheus, and no name of a metric."""
+    settings, problems = _read(
+        *("--tfs-prometheus", "http://p:9090", "--tfs-server-query", "cpu=sum(x)", "--tfs-slo", "cpu<80%"),
+        *("--tfs-server-query", "memory=y{a=~'b|c'}"),
+    )
+    assert problems == []
+    assert [(query.name, query.promql) for query in settings.queries] == [("cpu", "sum(x)"), ("memory", "y{a=~'b|c'}")]
+    assert [(one.metric, one.statistic, float(one.bound)) for one in settings.objectives] == [("series", "cpu", 0.8)]
+    problems = _read("--tfs-server-query", "p99=x | nope", "--tfs-prometheus", "here:9090", "--tfs-slo", "cpu<1")[1]
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "--tfs-server-query",
+        "--tfs-slo 'cpu<1', column 1",
+        "--tfs-prometheus 'here:9090'",
+    ]
+    assert _read("--tfs-server-query", "p99=x", "--tfs-prometheus", "http://p")[1] == [
+        "--tfs-server-query p99: objectives have a metric of this name: choose another"
+    ]
+    for alone in (["--tfs-prometheus", "http://p"], ["--tfs-server-query", "a=b"]):
+        assert _read(*alone)[1] == ["--tfs-server-query and --tfs-prometheus belong together: give both or neither"]
 
 
 def test_numbers_are_of_64_bits() -> None:

@@ -4,24 +4,28 @@
     scope      = limit { "," limit }
     limit      = "grpc" | "rest" | ( "scenario" | "protocol" | "model" | "version" ) "=" value
     metric     = [ "service_" ] ( "p" number | "mean" | "max" ) | "error_rate" | "throughput" | "rows"
+               | the name of a series, without a scope
     operator   = "<" | "<="           of times and error_rate
-               | ">" | ">="           of throughput and rows
+               | ">" | ">="           of throughput and rows; a series takes any
     bound      = number ( "us" | "ms" | "s" )     of times
                | number [ "%" ]                   of error_rate: a share
                | number "/s"                      of throughput and rows
+               | number [ "%" ]                   of a series
 
-``default`` stands for :data:`DEFAULT`. What the metrics mean is in :mod:`tfs_locust.judge.decide`.
+``default`` stands for :data:`DEFAULT`. What the metrics mean is in :mod:`tfs_locust.judge.decide`, and of series in
+:mod:`tfs_locust.judge.series`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from tfs_locust.measure.sample import Key
 
+SERIES = "series"
 DEFAULT = ("throughput>=10000/s", "error_rate<0.1%", "p99<100ms")
 
 _FIELDS = ("scenario", "protocol", "model", "version")
@@ -42,13 +46,12 @@ class Objective:
     scope: tuple[tuple[str, str], ...]
     """Fields of :class:`~tfs_locust.measure.sample.Key` with the value they must have; empty: all requests."""
     metric: str
-    """``response``, ``service`` (times), ``error_rate``, ``throughput``, ``rows``. A named series of another source
-    would be one more."""
+    """``response``, ``service`` (times), ``error_rate``, ``throughput``, ``rows``, or :data:`SERIES`."""
     statistic: Fraction | str
-    """Of times: the quantile as a share, ``mean`` or ``max``. Else empty."""
+    """Of times: the quantile as a share, ``mean`` or ``max``; of a series: its name. Else empty."""
     operator: str
     bound: Fraction
-    """In ns, as a share, or by the second."""
+    """In ns, as a share, by the second, or in the series' own unit."""
 
     def covers(self, key: Key) -> bool:
         """Whether a request of this key is in scope."""
@@ -81,18 +84,30 @@ class ObjectiveError(ValueError):
         super().__init__("\n".join(map(str, faults)))
 
 
-def parse_objectives(expressions: Iterable[str]) -> tuple[Objective, ...]:
-    """The objectives that are written; :class:`ObjectiveError` with all faults if any is not one."""
+def parse_objectives(expressions: Iterable[str], series: Collection[str] = ()) -> tuple[Objective, ...]:
+    """The objectives that are written; :class:`ObjectiveError` with all faults if any is not one.
+
+    ``series`` are the names of series that there are beside the metrics.
+    """
     objectives, faults = [], []
     for given in expressions:
         for expression in DEFAULT if given.strip() == "default" else (given,):
             try:
-                objectives.append(_Parser(expression).objective())
+                objectives.append(_Parser(expression, series).objective())
             except _FaultError as error:
                 faults.append(error.fault)
     if faults:
         raise ObjectiveError(faults)
     return tuple(objectives)
+
+
+def is_metric(name: str) -> bool:
+    """Whether this names a metric, and so can name no series."""
+    try:
+        _Parser(name).metric()
+    except _FaultError:
+        return False
+    return True
 
 
 class _FaultError(Exception):
@@ -103,8 +118,9 @@ class _FaultError(Exception):
 class _Parser:
     """Reads one expression from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, series: Collection[str] = ()) -> None:
         self.text = text
+        self.series = series
         self.at = 0
 
     def fault(self, at: int, message: str) -> _FaultError:
@@ -130,6 +146,8 @@ class _Parser:
     def objective(self) -> Objective:
         scope = self.scope()
         metric, statistic = self.metric()
+        if metric == SERIES and scope:
+            raise self.fault(0, f"{statistic!r} is a series of the server, which has no scope")
         operator = self.operator(metric)
         bound = self.bound(metric, operator)
         self.skip_blanks()
@@ -173,6 +191,8 @@ class _Parser:
         word = self.take(r"[A-Za-z_][A-Za-z0-9_.]*")
         if word in {"error_rate", "throughput", "rows"}:
             return word, ""
+        if word in self.series:
+            return SERIES, word
         metric, name = ("service", word[8:]) if word.startswith("service_") else ("response", word)
         if name in {"mean", "max"}:
             return metric, name
@@ -183,13 +203,16 @@ class _Parser:
             return metric, quantile
         if not word:
             raise self.fault(begin, f"a metric is missing before {self.rest()}; metrics are {_METRICS}")
-        raise self.fault(begin, f"{word!r} is no metric; metrics are {_METRICS}")
+        there = "".join(f", {name}" for name in self.series)
+        raise self.fault(begin, f"{word!r} is no metric; metrics are {_METRICS}{there}")
 
     def operator(self, metric: str) -> str:
         self.skip_blanks()
         begin = self.at
         operator = self.take(r"[<>=!]+")
-        wanted = (">=", ">") if metric in {"throughput", "rows"} else ("<", "<=")
+        wanted: tuple[str, ...] = (">=", ">") if metric in {"throughput", "rows"} else ("<", "<=")
+        if metric == SERIES:
+            wanted = ("<", "<=", ">", ">=")
         if operator not in wanted:
             found = repr(operator) if operator else self.rest()
             raise self.fault(begin, f"{' or '.join(wanted)} belongs here, not {found}")
@@ -205,6 +228,10 @@ class _Parser:
         self.skip_blanks()
         at_unit = self.at
         unit = self.take(r"[^\s\d]+")
+        if metric == SERIES:
+            if unit not in {"", "%"}:
+                raise self.fault(at_unit, f"the value of a series has no unit or %, not {unit!r}")
+            return number / 100 if unit else number
         if metric == "error_rate":
             if unit not in {"", "%"}:
                 raise self.fault(at_unit, f"a share has no unit or %, not {unit!r}")

@@ -7,14 +7,15 @@ objective makes the run INVALID: it was too short for the question. Only what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from fractions import Fraction
 
 from tfs_locust.judge.binomial import Decision
 from tfs_locust.judge.decide import CONFIDENCE, Judged, judge_objective
-from tfs_locust.judge.slo import Objective
+from tfs_locust.judge.series import Series, judge_series
+from tfs_locust.judge.slo import SERIES, Objective
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View, Worker, WorkerState
 
@@ -80,14 +81,18 @@ def judge(
     confidence: float = CONFIDENCE,
     limits: Limits | None = None,
     aborted: str = "",
+    series: Mapping[str, Series] | None = None,
 ) -> Verdict:
-    """The verdict on a run that has ended.
+    """The verdict on a run that has ended. ``series`` are those that objectives may name, by name.
 
     ``aborted`` tells why the run was ended before its time, for a reason that is not in the measurement. A run that is
     ended because an objective is surely broken is not aborted in this sense: its FAIL is decided.
     """
     limits = limits or Limits()
-    judged = tuple(judge_objective(view, objective, confidence) for objective in objectives)
+    judged = tuple(
+        judge_series(one, series or {}) if one.metric == SERIES else judge_objective(view, one, confidence)
+        for one in objectives
+    )
     broken = [f"objective-failed: {describe(one)}" for one in judged if one.state is Decision.FAIL]
     undecided = [f"undecided: {describe(one)}" for one in judged if one.state is Decision.UNDECIDED]
     doubts = list(_doubts(view, objectives, limits))
@@ -127,6 +132,8 @@ def describe(judged: Judged) -> str:
         measured = f"{judged.measured * 1e3:.4g} ms"
     elif objective.metric == "error_rate":
         measured = f"{judged.measured * 100:.4g} %"
+    elif objective.metric == SERIES:
+        measured = f"{judged.measured:.4g}"
     else:
         measured = f"{judged.measured:,.1f}/s"
     return f"{objective.expression}, measured {measured}" + (f" ({judged.note})" if judged.note else "")

@@ -12,6 +12,7 @@ from tfs_locust.judge.verdict import ExitCode
 from tfs_locust.report.compare import TOLERANCE, compare, comparison_text
 from tfs_locust.report.console import closing_table
 from tfs_locust.report.files import ReportError, read, render, write
+from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import rejudge
 
 
@@ -38,7 +39,7 @@ def judge_command(argv: Sequence[str]) -> int:
         result = read(arguments.report)
         expressions = arguments.tfs_slo or [one["expression"] for one in result["objectives"]]
         confidence = arguments.tfs_confidence or result["verdict"]["confidence"]
-        result = rejudge(result, parse_objectives(expressions), confidence=confidence)
+        result = rejudge(result, parse_objectives(expressions, series_of(result)), confidence=confidence)
         if arguments.output:
             write(arguments.output, result)
         sys.stdout.write(closing_table(result))

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report import units
+from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
 from tfs_locust.report.server import findings
 from tfs_locust.report.server import plots as server_plots
@@ -75,7 +76,7 @@ def _percentiles(result: Result) -> Result:
             "ms": float(objective.bound) / 1e6,
             "label": objective.expression,
         }
-        for objective in parse_objectives(one["expression"] for one in result["objectives"])
+        for objective in parse_objectives((one["expression"] for one in result["objectives"]), series_of(result))
         if isinstance(objective.statistic, Fraction) and objective.metric == "response"
     ]
     return {

@@ -17,6 +17,7 @@ from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.measure.snapshot import Health
 from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker, WorkerState
+from tfs_locust.report.queries import series_of
 
 SCHEMA_VERSION = 1
 Result = dict[str, Any]
@@ -66,6 +67,7 @@ def rejudge(
         confidence=confidence,
         limits=limits or Limits(**before["limits"]),
         aborted=before["aborted"],
+        series=series_of(result),
     )
     return {**result, "verdict": _verdict(verdict), "objectives": [_objective(one) for one in verdict.objectives]}
 

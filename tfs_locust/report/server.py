@@ -14,6 +14,8 @@ from tfs_locust.load.plan_json import as_json
 from tfs_locust.measure.cell import Cell
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
+from tfs_locust.report import queries
+from tfs_locust.report.queries import Answered
 from tfs_locust.tfserving.page_history import PageHistory
 from tfs_locust.tfserving.server_metrics import ServerWindow, summed
 
@@ -34,6 +36,8 @@ class Watched:
     plans: Mapping[str, tuple[Plan, tuple[Statement, ...]]] = field(default_factory=dict)
     """By scenario, with what there is to say of each."""
     batching: Batching | None = None
+    answers: Sequence[Answered] = ()
+    """What a Prometheus had of them."""
     rows: tuple[tuple[int, float], ...] = ()
     """The mix that was asked for, where all scenarios have the same: rows of a request and the share that has them."""
 
@@ -63,6 +67,7 @@ def sections(view: View, watched: Watched, *, users: int, started_s: float) -> S
             "loads": [] if window is None else _loads(window),
             "plans": [{"scenario": name, **as_json(plan, told)} for name, (plan, told) in watched.plans.items()],
             "timeline": _timeline(watched, model, started_s),
+            "queries": queries.section(watched.answers, started_s),
         },
         "diagnosis": [{"id": one.id, "sentence": one.sentence, "evidence": one.evidence} for one in findings],
     }
@@ -152,6 +157,10 @@ def plots(result: Section) -> Section:
         "second": edges,
         "rows_per_batch": levels("mean_rows_per_batch"),
         "padding_percent": levels("padding_ratio", 100),
+        "queries": [
+            {"name": one["name"], "second": one["second"], "value": one["value"]}
+            for one in result.get("server", {}).get("queries", ())
+        ],
     }
 
 
@@ -164,6 +173,7 @@ def lines(result: Section) -> list[str]:
     batching = server["batching"]
     if batching["mean_rows_per_batch"] is not None:
         told.append(f"server: {_in_words(batching)}")
+    told += [one["reason"] for one in server["queries"] if one["reason"]]
     told += [
         f"metrics page {page['url']}: {page['state']}: {page['reason']}"
         for page in server["pages"]

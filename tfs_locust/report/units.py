@@ -46,6 +46,8 @@ def measured(metric: str, value: float | None) -> str:
     """A value of an objective's metric, in the metric's unit."""
     if metric == "error_rate":
         return share(value)
+    if metric == "series":
+        return number(value)
     return rate(value) if metric in {"throughput", "rows"} else duration(value)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
+from tfs_locust.judge.slo import SERIES, Objective, ObjectiveError, parse_objectives
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
 from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
 from tfs_locust.tfserving.expectation import ExpectationError, Expected, expectations
@@ -145,7 +145,9 @@ def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings)
         given = user_class.slo or ()
         texts = BETWEEN.join([given] if isinstance(given, str) else given).split(BETWEEN)
         try:
-            found += [_of_class(user_class.__name__, one) for one in parse_objectives(filter(str.strip, texts))]
+            series = [query.name for query in settings.queries]
+            parsed = parse_objectives(filter(str.strip, texts), series)
+            found += [_of_class(user_class.__name__, one) for one in parsed]
         except ObjectiveError as error:
             faults += error.faults
     if faults:
@@ -154,7 +156,7 @@ def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings)
 
 
 def _of_class(scenario: str, objective: Objective) -> Objective:
-    if any(field == "scenario" for field, _ in objective.scope):
+    if objective.metric == SERIES or any(field == "scenario" for field, _ in objective.scope):
         return objective
     between = ", " if objective.scope else ": "
     return replace(

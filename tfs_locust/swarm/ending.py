@@ -100,6 +100,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
         measurement.recorder.end_load()
     runner = environment.runner
     judgement = measurement.judgement
+    if judgement is not None and judgement.load_ended_s is None:
+        judgement.load_ended_s = time.time()
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then

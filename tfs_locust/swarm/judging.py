@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +19,11 @@ from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
 from tfs_locust.report.console import closing_table
+from tfs_locust.report.queries import Answered, series_of
 from tfs_locust.report.report import Result, build
 from tfs_locust.report.server import Watched, findings
 from tfs_locust.report.server import sections as server_sections
+from tfs_locust.swarm.server_queries import ask
 from tfs_locust.swarm.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ class Judgement:
         self.result: Result | None = None
         self.verdict: Verdict | None = None
         self.servers: Servers | None = None
+        self.load_ended_s: float | None = None
+        """Unix time at which users were told to stop."""
         self.warm_at_s: float | None = None
         """When the warm-up of the last worker is over, by ``time.perf_counter``. None: no worker has said."""
         self.refused = False
@@ -78,21 +83,31 @@ class Judgement:
         """Judge, once; write the report where one is asked for."""
         if self.result is None:
             view = self.view()
+            watched = Watched() if self.servers is None else self.servers.watched()
+            watched = replace(watched, answers=self._ask(view))
+            sections = server_sections(view, watched, users=users, started_s=self._started.timestamp())
             self.verdict = judge(
                 view,
                 self.objectives,
                 confidence=self._settings.confidence,
                 limits=self._settings.limits,
                 aborted=self.aborted,
+                series=series_of(sections),
             )
-            watched = Watched() if self.servers is None else self.servers.watched()
-            sections = server_sections(view, watched, users=users, started_s=self._started.timestamp())
             self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
             for finding in findings(self.result):
                 _logger.warning("%s: %s", finding["id"], finding["sentence"])
             if self._settings.report is not None:
                 self._write(self._settings.report, self.result)
         return self.result
+
+    def _ask(self, view: View) -> list[Answered]:
+        """What a Prometheus has of the servers, over the time in which load was on."""
+        if self._settings.prometheus is None or not self._settings.queries:
+            return []
+        end_s = self.load_ended_s or time.time()
+        start_s = end_s - view.load_ns / 1e9
+        return ask(self._settings.prometheus, self._settings.queries, start_s=start_s, end_s=end_s)
 
     def _write(self, folder: Path, result: Result) -> None:
         try:

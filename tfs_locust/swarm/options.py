@@ -28,7 +28,8 @@ def add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "TensorFlow Serving",
         "What is asked of the model server. Class attributes of a user go before these. "
-        "--tfs-slo, --tfs-limit, --tfs-dim, --tfs-header and --tfs-server-metrics may be given several times.",
+        "--tfs-slo, --tfs-limit, --tfs-dim, --tfs-header, --tfs-server-metrics and --tfs-server-query may be given "
+        "several times.",
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
@@ -93,6 +94,13 @@ def add_options(parser: ArgumentParser) -> None:
         "Metrics pages: auto, none, or URL | URL. Default: auto",
         action=_Several,
         metavar="URL",
+    )
+    add("prometheus", "Base URL of a Prometheus that scrapes the server", metavar="URL")
+    add(
+        "server-query",
+        "Its series, as NAME=PROMQL | OTHER=PROMQL; objectives may name them",
+        action=_Several,
+        metavar="NAME=PROMQL",
     )
     add("tls-ca", "For grpcs, https: PEM file of trusted authorities. Default: the system's", metavar="FILE")
     add("tls-cert", "For grpcs, https: PEM file of the client's certificate", metavar="FILE")

@@ -15,7 +15,7 @@ import gevent
 from gevent.event import Event
 
 from tfs_locust.swarm.blueprint import Blueprint
-from tfs_locust.swarm.settings import AUTO
+from tfs_locust.swarm.server_settings import AUTO
 from tfs_locust.tfserving.page_history import PageHistory
 from tfs_locust.tfserving.server_page import METRICS_PATH, Page, PageError, fetch_page
 

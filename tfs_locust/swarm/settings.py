@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from tfs_locust.judge.decide import CONFIDENCE
 from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
 from tfs_locust.judge.verdict import Limits
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
-from tfs_locust.tfserving.server_page import METRICS_PATH
+from tfs_locust.swarm.server_settings import AUTO, base_url, read_pages, read_queries
+from tfs_locust.tfserving.prometheus_query import Query
 from tfs_locust.transport.engine import ENGINES
 from tfs_locust.transport.tls import Tls, client_context
 
@@ -29,7 +29,6 @@ HIGHEST_VERSION = (1 << 63) - 1
 LONGEST_S = 86_400.0
 """A day. gRPC takes a deadline too far ahead for one that has passed."""
 
-AUTO = "auto"
 BETWEEN = " | "
 """Stands between the items of an option that is given several times, and in the web form."""
 
@@ -76,6 +75,8 @@ class Settings:
     grpc_max_threads: int | None = None
     rest_api_num_threads: int | None = None
     allow_too_large: bool = False
+    prometheus: str | None = None
+    queries: tuple[Query, ...] = ()
     server_metrics: tuple[str, ...] = (AUTO,)
     """URLs of pages; ``auto`` among them stands for those that the targets may have."""
 
@@ -107,10 +108,11 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             found[key] = value
         return found
 
+    queries = read_queries(_given(options, "server-query"), problems)
     objectives: list[Objective] = []
     for text in _given(options, "slo"):
         try:
-            objectives += parse_objectives([text])
+            objectives += parse_objectives([text], [query.name for query in queries])
         except ObjectiveError as error:
             problems += [f"--tfs-slo {told(fault)}" for fault in error.faults]
     settings = Settings(
@@ -141,8 +143,12 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         grpc_max_threads=read("grpc-max-threads", at_least(1)),
         rest_api_num_threads=read("rest-api-num-threads", at_least(1)),
         allow_too_large=bool(getattr(options, "tfs_allow_too_large", False)),
-        server_metrics=_pages(_given(options, "server-metrics"), problems),
+        prometheus=read("prometheus", base_url),
+        queries=queries,
+        server_metrics=read_pages(_given(options, "server-metrics"), problems),
     )
+    if bool(settings.queries) != (settings.prometheus is not None) and not any("--tfs-prom" in one for one in problems):
+        problems.append("--tfs-server-query and --tfs-prometheus belong together: give both or neither")
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
         settings = replace(settings, version_label=None)
@@ -271,21 +277,6 @@ def _header(text: str) -> tuple[str, str]:
     if name.lower() in {"content-length", "transfer-encoding", "connection"}:
         raise ValueError("this header is the transport's own")
     return name, value
-
-
-def _pages(texts: list[str], problems: list[str]) -> tuple[str, ...]:
-    pages = []
-    for text in map(str.strip, texts):
-        parts = urlsplit(text)
-        if text in {AUTO, "none"}:
-            pages.append(text)
-        elif parts.scheme in {"http", "https"} and parts.netloc:
-            pages.append(text if parts.path.strip("/") else parts._replace(path=METRICS_PATH).geturl())
-        else:
-            problems.append(f"--tfs-server-metrics {text!r}: expected auto, none, or a URL such as http://HOST:8501")
-    if "none" in pages and len(pages) > 1:
-        problems.append("--tfs-server-metrics none and pages exclude each other: leave one of them out")
-    return tuple(page for page in pages if page != "none") if texts else (AUTO,)
 
 
 def _readable(text: str) -> str:

@@ -111,9 +111,12 @@
       ], decades([...t.p50_ms, ...t.max_ms])),
       overTime("failures", [over("failures/s", "red", t.failures, number)], fromZero(t.failures)),
       overTime("users", [over("users", "green", t.users, number)], fromZero(t.users)),
-      ...[["rows-per-batch", "rows", "blue", s.rows_per_batch], ["padding", "padding %", "orange", s.padding_percent]]
-        .filter(([id]) => document.getElementById(id))
-        .map(([id, name, hue, values]) => overTime(id, [{...line(name, hue, s.second, values, number), hoverinfo: "x+text+name"}], fromZero(values))),
+      ...[
+        ["rows-per-batch", "rows", "blue", s.second, s.rows_per_batch],
+        ["padding", "padding %", "orange", s.second, s.padding_percent],
+        ...s.queries.map(query => ["query-" + query.name, query.name, "green", query.second, query.value]),
+      ].filter(([id]) => document.getElementById(id)).map(([id, name, hue, x, y]) =>
+        overTime(id, [{...line(name, hue, x, y, number), hoverinfo: "x+text+name"}], fromZero(y))),
     ].filter(holder => holder.on);
     // what is pointed at in one is shown in all: the same second
     for (const holder of holders) {

@@ -1,0 +1,48 @@
+"""Where the options say that more is known of the server: its metrics pages, and a Prometheus' series of it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tfs_locust.judge.slo import is_metric
+from tfs_locust.tfserving.prometheus_query import Query, QueryError, parse_queries
+from tfs_locust.tfserving.server_page import METRICS_PATH
+
+AUTO = "auto"
+"""Among pages: those that the targets may have."""
+
+
+def base_url(text: str) -> str:
+    """The URL of a Prometheus. Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError("expected a base URL such as http://prometheus:9090")
+    return text
+
+
+def read_queries(texts: list[str], problems: list[str]) -> tuple[Query, ...]:
+    """Queries from ``NAME=PROMQL`` texts; what is wrong with them is added to ``problems``."""
+    try:
+        queries = parse_queries(texts)
+    except QueryError as error:
+        problems.append(f"--tfs-server-query: {error}")
+        return ()
+    taken = [query.name for query in queries if is_metric(query.name)]
+    problems += [f"--tfs-server-query {name}: objectives have a metric of this name: choose another" for name in taken]
+    return queries
+
+
+def read_pages(texts: list[str], problems: list[str]) -> tuple[str, ...]:
+    """URLs of metrics pages and :data:`AUTO`; what is wrong with them is added to ``problems``."""
+    pages = []
+    for text in map(str.strip, texts):
+        parts = urlsplit(text)
+        if text in {AUTO, "none"}:
+            pages.append(text)
+        elif parts.scheme in {"http", "https"} and parts.netloc:
+            pages.append(text if parts.path.strip("/") else parts._replace(path=METRICS_PATH).geturl())
+        else:
+            problems.append(f"--tfs-server-metrics {text!r}: expected auto, none, or a URL such as http://HOST:8501")
+    if "none" in pages and len(pages) > 1:
+        problems.append("--tfs-server-metrics none and pages exclude each other: leave one of them out")
+    return tuple(page for page in pages if page != "none") if texts else (AUTO,)
