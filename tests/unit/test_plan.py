@@ -89,6 +89,16 @@ def test_auto_prefers_the_smallest_rows_that_fill() -> None:
     assert str(make_plan(Setup(None, 8), "grpc", rows(auto=True), Demand()).rows) == "1"
 
 
+def test_auto_leaves_the_queue_room() -> None:
+    """Of sizes that fit, none is chosen with which as many users would overflow the queue."""
+    parameters = {"max_enqueued_batches": 10, "batch_timeout_micros": 10_000, "allowed_batch_sizes": (8, 32)}
+    plan = _plan(rows(auto=True), 20, parameters=parameters, grpc_max_threads=64, cost=BatchCost(0.020))
+    assert plan.rows == rows(8)
+    assert plan.expected is not None
+    assert plan.expected.refused == 0
+    assert "queue-full" in _warnings(_plan(32, 20, parameters=parameters, grpc_max_threads=64, cost=BatchCost(0.020)))
+
+
 def test_worst_pads_most() -> None:
     """17 of 32 rows."""
     plan = _plan(rows(auto="worst"), 12)

@@ -184,7 +184,7 @@ def choose(
     """``rows``, or what they leave to choose.
 
     ``worst`` is the size that pads and splits worst. ``auto`` is the smallest size that fits the batches, is not padded
-    even where batches close early, and reaches nearly the throughput of the largest that fits.
+    even where batches close early, and reaches nearly the best throughput, of those that do not overflow the queue.
     """
     parameters = setup.parameters
     if not rows.choice:
@@ -198,11 +198,13 @@ def choose(
     if not fitting:
         return parse_rows(str(_least_waste(parameters, limit)))
     trials = {size: expect(setup, protocol, parse_rows(str(size)), demand, cost=cost) for size in fitting}
-    best = max(trial.rows_per_s for trial in trials.values() if trial)
-    for size, trial in trials.items():
-        if trial and not trial.padding_ratio and trial.rows_per_s >= GOOD_ENOUGH * best:
+    tried = {size: trial for size, trial in trials.items() if trial}
+    tried = {size: trial for size, trial in tried.items() if not trial.refused} or tried
+    best = max(trial.rows_per_s for trial in tried.values())
+    for size, trial in tried.items():
+        if not trial.padding_ratio and trial.rows_per_s >= GOOD_ENOUGH * best:
             return parse_rows(str(size))
-    return parse_rows(str(fitting[-1]))
+    return parse_rows(str(max(tried)))
 
 
 def _least_waste(parameters: BatchingParameters, limit: int) -> int:
