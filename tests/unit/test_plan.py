@@ -90,7 +90,7 @@ def test_auto_prefers_the_smallest_rows_that_fill() -> None:
 
 
 def test_auto_leaves_the_queue_room() -> None:
-    """Of sizes that fit, none is chosen with which as many users would overflow the queue."""
+    """Of sizes that are not padded, none is chosen with which as many users would overflow the queue."""
     parameters = {"max_enqueued_batches": 10, "batch_timeout_micros": 10_000, "allowed_batch_sizes": (8, 32)}
     plan = _plan(rows(auto=True), 20, parameters=parameters, grpc_max_threads=64, cost=BatchCost(0.020))
     assert plan.rows == rows(8)

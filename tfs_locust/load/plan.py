@@ -184,7 +184,8 @@ def choose(
     """``rows``, or what they leave to choose.
 
     ``worst`` is the size that pads and splits worst. ``auto`` is the smallest size that fits the batches, is not padded
-    even where batches close early, and reaches nearly the best throughput, of those that do not overflow the queue.
+    even where batches close early, and reaches nearly the best throughput of those that do not overflow the queue;
+    where each of these is padded, of all.
     """
     parameters = setup.parameters
     if not rows.choice:
@@ -198,13 +199,13 @@ def choose(
     if not fitting:
         return parse_rows(str(_least_waste(parameters, limit)))
     trials = {size: expect(setup, protocol, parse_rows(str(size)), demand, cost=cost) for size in fitting}
-    tried = {size: trial for size, trial in trials.items() if trial}
-    tried = {size: trial for size, trial in tried.items() if not trial.refused} or tried
-    best = max(trial.rows_per_s for trial in tried.values())
-    for size, trial in tried.items():
-        if not trial.padding_ratio and trial.rows_per_s >= GOOD_ENOUGH * best:
-            return parse_rows(str(size))
-    return parse_rows(str(max(tried)))
+    every = {size: trial for size, trial in trials.items() if trial}
+    for tried in ({size: trial for size, trial in every.items() if not trial.refused}, every):
+        best = max((trial.rows_per_s for trial in tried.values()), default=0.0)
+        for size, trial in tried.items():
+            if not trial.padding_ratio and trial.rows_per_s >= GOOD_ENOUGH * best:
+                return parse_rows(str(size))
+    return parse_rows(str(fitting[-1]))
 
 
 def _least_waste(parameters: BatchingParameters, limit: int) -> int:
