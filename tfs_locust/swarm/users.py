@@ -147,9 +147,12 @@ class PredictUser(User):
             due_ns = called_ns
         reply, key = scenario.examine(scenario.transport.call(request, scenario.timeout_s))
         sample = Sample(key, due_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body))
-        if recorder is not None:
-            recorder.tally.record(sample, lag_ns=called_ns - due_ns)
         prediction = Prediction(scenario, reply, sample)
+        if recorder is not None:
+            told = recorder.tells_locust()
+            recorder.tally.record(sample, lag_ns=called_ns - due_ns)
+            if told and reply.outcome is Outcome.OK:
+                return prediction
         self.environment.events.request.fire(
             request_type=scenario.protocol,
             name=scenario.request_name,
