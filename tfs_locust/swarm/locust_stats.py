@@ -19,7 +19,7 @@ from tfs_locust.measure.cell import Cell, CellKey
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.tally import Tally
 
-_EVERY_S = 0.1
+_EVERY_S = 0.25
 _KNOWN = {"locust.runners", "tfs_locust.swarm.measurement"}  # whose listeners count requests, and do no more
 _NS_PER_MS = 1_000_000
 

@@ -7,6 +7,8 @@ in turn. It belongs to the thread (gevent's hub) that made it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from time import perf_counter_ns
 from typing import Any
@@ -24,6 +26,7 @@ from tfs_locust.transport.http2_exchange import Exchange, Fate
 # grpcio's server refuses streams to a client that keeps to its limit, when it has not noticed yet that others are over
 _REFUSALS_MOST = 16
 _CLOSED = "the transport is closed"
+_reply: Callable[[tuple[int, int, Outcome, bytes, str]], Reply] = partial(tuple.__new__, Reply)  # at half the cost
 
 
 class GrpcWire:
@@ -76,7 +79,7 @@ class GrpcWire:
         outcome, body, detail = answer(exchange)
         if exchange.fate is not None and outcome is Outcome.CANCELLED and end_ns >= now_ns + timeout_s * 1e9:
             outcome, detail = Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded"  # the server kept time, too
-        return Reply(sent_ns, end_ns, outcome, body, detail)
+        return _reply((sent_ns, end_ns, outcome, body, detail))
 
     def close(self) -> None:
         if self._closed:
