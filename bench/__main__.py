@@ -25,6 +25,7 @@ class Plan:
 
     loads: tuple[tuple[str, tuple[int, ...], int, int], ...]
     """Payload, numbers of users, rounds, seconds of each."""
+    parts: tuple[str, ...]
     rates: tuple[int, ...]
     rounds: int
     """Of all but the throughput."""
@@ -33,18 +34,25 @@ class Plan:
 
 _FULL = Plan(
     loads=(("small", (1, 100, 1000), 3, 5), ("large", (1, 100, 1000), 2, 4)),
+    parts=_PARTS,
     rates=(1_000, 5_000, 10_000),
     rounds=3,
     seconds=5,
 )
-_QUICK = Plan(loads=(("small", (100,), 1, 4),), rates=(1_000, 10_000), rounds=1, seconds=4)
+_QUICK = Plan(
+    loads=(("small", (100,), 1, 4),),
+    parts=("throughput", "truth", "footprint", "recording"),
+    rates=(10_000,),
+    rounds=1,
+    seconds=4,
+)
 
 
 def main() -> int:
     """Exit code 0, or 2 where something that the bench needs is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two minutes instead of twenty, and not written to a file")
-    parser.add_argument("--only", choices=_PARTS, nargs="+", default=_PARTS, metavar="PART", help=", ".join(_PARTS))
+    parser.add_argument("--only", choices=_PARTS, nargs="+", metavar="PART", help=", ".join(_PARTS))
     parser.add_argument("--output", type=Path, help="file to write to. Default: bench/RESULTS.md for a full run")
     options = parser.parse_args()
     try:
@@ -54,10 +62,12 @@ def main() -> int:
     except (Missing, NotBuilt) as problem:
         print(problem, file=sys.stderr)
         return 2
-    whole = not options.quick and set(options.only) == set(_PARTS)
-    output = options.output or (ROOT / "bench" / "RESULTS.md" if whole else None)
+    plan = _QUICK if options.quick else _FULL
+    parts = options.only or plan.parts
+    whole = set(parts) == set(_PARTS)
+    output = options.output or (ROOT / "bench" / "RESULTS.md" if plan is _FULL and whole else None)
     begin = time.monotonic()
-    text = _results(_QUICK if options.quick else _FULL, options.only)
+    text = _results(plan, parts)
     text += f"\nMeasured in {(time.monotonic() - begin) / 60:.0f} minutes.\n"
     print("\n" + text)
     if output:

@@ -57,7 +57,7 @@ class NullServer:
         self.port = int(self._line().rpartition(":")[2])
 
     def tell(self) -> dict[str, Any]:
-        """``predicts``, ``others``, and ``delay_us``: how late it answered since it was last asked."""
+        """``predicts``, ``metadata``, and ``delay_us``: how late it answered since it was last asked."""
         self.process.tell(signal.SIGUSR1)
         told: dict[str, Any] = json.loads(self._line())
         return told

@@ -42,7 +42,6 @@ class Told(NamedTuple):
     """What a client tells of all it was answered, and of the times after its first second."""
 
     answered: int
-    rate: float
     service: Quantiles
     send_lag: Quantiles
     response: Quantiles | None
@@ -100,7 +99,7 @@ def _measure(name: str, rate: int, seconds: int) -> Times:
                 client.wait(_WITHIN_S + seconds)
                 time.sleep(COUNTED_AFTER_S)
                 counted = server.tell()
-                told = _read_report(folder, client, seconds) if engine else _read_output(client, seconds)
+                told = _read_report(folder, client) if engine else _read_output(client)
     if told.answered != counted["predicts"]:
         raise Untrue(f"not believed: it says {told.answered}, and the server answered {counted['predicts']}")
     return Times(told, _quantiles(counted["delay_us"], 1e-3))
@@ -112,7 +111,7 @@ def _paced(engine: Peer, port: int, seconds: int, folder: Path) -> list[str]:
     return [*arguments[: arguments.index("-f")], "-f", str(_PACED)]
 
 
-def _read_report(folder: Path, client: Process, seconds: int) -> Told:
+def _read_report(folder: Path, client: Process) -> Told:
     report = folder / "report.json"
     if not report.exists():
         raise Untrue(f"did not run: {client.output.strip()[-200:]}")
@@ -123,7 +122,6 @@ def _read_report(folder: Path, client: Process, seconds: int) -> Told:
     (worker,) = result["workers"]
     return Told(
         answered=totals["ok"] + warmup["ok"],
-        rate=totals["ok"] / (seconds - SETTLING_S),
         service=_quantiles(result["service_time_s"], 1e3),
         send_lag=_quantiles(worker["send_lag_s"], 1e3),
         response=_quantiles(result["response_time_s"], 1e3),
@@ -136,14 +134,13 @@ def _in_c(port: int, rate: int, seconds: int, folder: Path) -> list[str]:
     return [str(binary("paced_client")), str(port), str(request), str(rate), str(seconds)]
 
 
-def _read_output(client: Process, seconds: int) -> Told:
+def _read_output(client: Process) -> Told:
     try:
         result = json.loads(client.output)
     except ValueError:
         raise Untrue(f"did not run: {client.output.strip()[-200:]}") from None
     return Told(
         answered=result["answered"],
-        rate=result["service_us"]["count"] / (seconds - SETTLING_S),
         service=_quantiles(result["service_us"], 1e-3),
         send_lag=_quantiles(result["send_lag_us"], 1e-3),
         response=None,
@@ -157,7 +154,7 @@ def _quantiles(values: Mapping[str, Any], to_ms: float) -> Quantiles:
 def table(results: Results) -> str:
     """A row for each client at each rate; medians of the rounds."""
     header = (
-        *("rate, client", "sent/s", "p50", "p99", "p99.9", "server's p50", "p99", "p99.9"),
+        *("rate, client", "p50", "p99", "p99.9", "server's p50", "p99", "p99.9"),
         *("beyond it at p50", "p99", "p99.9", "send lag p50", "p99", "response p99", "note"),
     )
     return markdown(header, [_row(f"{rate:,}/s, {name}", measured) for (rate, name), measured in results.items()])
@@ -171,7 +168,6 @@ def _row(title: str, measured: list[Times | Untrue]) -> list[str]:
     responses = [one.client.response for one in good if one.client.response]
     return [
         title,
-        number(median(one.client.rate for one in good)),
         *_medians([one.client.service for one in good]),
         *_medians([one.server for one in good]),
         *_medians(beyond),

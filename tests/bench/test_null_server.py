@@ -69,7 +69,7 @@ def test_it_answers_and_counts(server: NullServer, transport: GrpcLibrary) -> No
         assert reply.end_ns - reply.sent_ns >= 2_000_000
     assert transport.call(transport.prepare(GET_MODEL_STATUS, b""), 30).outcome is Outcome.UNIMPLEMENTED
     told = told_after(server, 3)
-    assert (told["predicts"], told["times"]) == (3, 3)
+    assert (told["predicts"], told["metadata"], told["times"]) == (3, 1, 3)
     assert server.tell()["delay_us"]["count"] == 0
 
 

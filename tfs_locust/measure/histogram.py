@@ -75,26 +75,28 @@ class Histogram:
         self._minimum = HIGHEST_NS  # above it once something longer, and nothing shorter, came: see minimum_ns
         self._maximum = -1
 
-    def record(self, duration_ns: int) -> None:
-        """Count one duration."""
+    def record(self, duration_ns: int, times: int = 1) -> None:
+        """Count a duration, once or several times."""
+        if not times:
+            return
         if duration_ns < self._minimum:
             if duration_ns < 0:
                 duration_ns = 0
             self._minimum = duration_ns
         if duration_ns > self._maximum:
             self._maximum = duration_ns
-        self.total_ns += duration_ns
+        self.total_ns += duration_ns * times
         if duration_ns > HIGHEST_NS:
-            self.saturated += 1
+            self.saturated += times
             duration_ns = HIGHEST_NS
         turn, below, above = _STEPS[duration_ns.bit_length()]
         rest = duration_ns % (above if duration_ns >= turn else below)
         # on the edge, or inside the step that follows it
         bucket = duration_ns - rest + 1 if rest else duration_ns
         try:
-            self.buckets[bucket] += 1
+            self.buckets[bucket] += times
         except KeyError:
-            self.buckets[bucket] = 1
+            self.buckets[bucket] = times
 
     @property
     def count(self) -> int:

@@ -177,8 +177,12 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = ExitCode.INVALID if ran else None
         return
     code = judgement.verdict.exit_code
-    # without objectives Locust's own rule for failed requests stands (--exit-code-on-error)
-    environment.process_exit_code = None if code is ExitCode.PASS and not judgement.objectives else int(code)
+    if code is ExitCode.PASS and not judgement.objectives:
+        # Locust's own rule stands, by our count too: of workers that go by themselves it does not hear all failures
+        options = environment.parsed_options or Namespace(exit_code_on_error=1)
+        environment.process_exit_code = options.exit_code_on_error if judgement.failures() else None
+    else:
+        environment.process_exit_code = int(code)
 
 
 def _print_verdict(environment: Environment) -> Any:

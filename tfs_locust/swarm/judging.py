@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict, hopeless, judge
 from tfs_locust.measure.aggregate import Aggregate
+from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
@@ -78,6 +79,10 @@ class Judgement:
     def surely_broken(self) -> list[str]:
         """Objectives that the run has broken whatever comes."""
         return [one.objective.expression for one in hopeless(self.view(), self.objectives, self._settings.confidence)]
+
+    def failures(self) -> int:
+        """Requests that did not end well, the warm-up's among them."""
+        return self.view().select(lambda key: key.key.outcome is not Outcome.OK).count
 
     def conclude(self, options: dict[str, Any], hosts: list[str], users: int) -> Result:
         """Judge, once; write the report where one is asked for."""

@@ -16,6 +16,7 @@ from locust.runners import Runner, WorkerRunner
 
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.tally import Tally
+from tfs_locust.swarm.locust_stats import LocustStats
 from tfs_locust.swarm.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Recorder:
         self._stop_timeout = environment.stop_timeout
         environment.stop_timeout = max(environment.stop_timeout or 0.0, drain_s)
         self._ended = False
+        self._locust_stats: LocustStats | None = None
         self._scenarios: tuple[Scenario, ...] = ()
         self._transports: tuple[Transport[Any], ...] = ()
         self._peers_before: Counter[str] = Counter()
@@ -50,6 +52,13 @@ class Recorder:
         """What sends this run's requests, which has more to tell than each sample says."""
         self._scenarios, self._transports = tuple(scenarios), tuple(transports)
         self._peers_before = self._peers()
+        self._locust_stats = LocustStats(
+            self._environment, self.tally, {one.name: one.request_name for one in self._scenarios}
+        )
+
+    def tells_locust(self) -> bool:
+        """Whether Locust learns of good requests, from now on, without being told of each."""
+        return self._locust_stats is not None and self._locust_stats.alone()
 
     def end_load(self) -> None:
         """Users are about to be stopped."""
@@ -58,6 +67,8 @@ class Recorder:
     def end(self) -> dict[str, Any]:
         """All users have stopped: the last report."""
         self._vitals.stop()
+        if self._locust_stats is not None:
+            self._locust_stats.stop()
         self._ended = True
         # a worker would otherwise wait as long again before it is ready for another run
         on_worker = isinstance(self._environment.runner, WorkerRunner)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from tfs_locust.tfserving.target import Target
 from tfs_locust.transport.address import Address
 from tfs_locust.transport.base import Reply, Transport, asking
 
+_NEVER = 1 << 62
 _CONTROL_TIMEOUT_S = 10.0
 DEFAULT_PAYLOADS = 64
 _MOST_PAYLOADS = 10_000
@@ -67,11 +69,15 @@ class Scenario:
     checked: int = 0
     """Answers that were."""
     _random: random.Random = field(default_factory=random.Random)
+    _until_check: int = 0
     _versions: dict[bytes, str] = field(default_factory=dict)
     _keys: dict[tuple[str, Outcome], Key] = field(default_factory=dict)
     _tail: bytes | None = None
     """What the last good answer ended with that says which version served it, and what such answers count under."""
     _tail_key: Key | None = None
+
+    def __post_init__(self) -> None:
+        self._until_check = self._gap()
 
     def prepare(self, inputs: codec.Inputs | bytes) -> Ready:
         """A request from inputs (arrays by name) or an encoded body (taken as one row). Raises codec.CodecError."""
@@ -84,7 +90,8 @@ class Scenario:
     def examine(self, reply: Reply) -> tuple[Reply, Key]:
         """The reply as it is to be counted, and under what: an answer that is not what was asked for has failed."""
         if reply.outcome is Outcome.OK:
-            if self.check_share and self._random.random() < self.check_share:
+            self._until_check -= 1
+            if self._until_check < 0:
                 reply = self._check(reply)
             if self._tail is not None and reply.outcome is Outcome.OK and reply.body.endswith(self._tail):
                 return reply, self._tail_key  # type: ignore[return-value]  # they are set together
@@ -105,7 +112,16 @@ class Scenario:
             self._tail, self._tail_key = (tail, key) if tail or self.protocol == "rest" else (None, None)
         return reply, key
 
+    def _gap(self) -> int:
+        """Answers to leave out until the next check: as if each were checked by chance, which costs more to ask."""
+        if self.check_share >= 1:
+            return 0
+        if self.check_share <= 0:
+            return _NEVER
+        return int(math.log(1 - self._random.random()) / math.log1p(-self.check_share))
+
     def _check(self, reply: Reply) -> Reply:
+        self._until_check = self._gap()
         self.checked += 1
         try:
             fault = fault_in(self.decode(reply.body).outputs, self.signature, self.expected)

@@ -7,6 +7,8 @@ in turn. It belongs to the thread (gevent's hub) that made it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from time import perf_counter_ns
 from typing import Any
@@ -21,9 +23,11 @@ from tfs_locust.transport.grpc_pool import GrpcPool
 from tfs_locust.transport.grpc_protocol import Method, answer, common_fields
 from tfs_locust.transport.http2_exchange import Exchange, Fate
 
-# grpcio's server refuses streams to a client that keeps to its limit, when it has not noticed yet that others are over
-_REFUSALS_MOST = 16
+# grpcio's server refuses streams to a client that keeps to its limit, when it has not noticed yet that others are over:
+# it is given time to, 1 ms at first and then twice as long each time, up to 64 ms
+_PAUSES_S = [0.001 * 2 ** min(refusals, 6) for refusals in range(16)]
 _CLOSED = "the transport is closed"
+_reply: Callable[[tuple[int, int, Outcome, bytes, str]], Reply] = partial(tuple.__new__, Reply)  # at half the cost
 
 
 class GrpcWire:
@@ -40,6 +44,8 @@ class GrpcWire:
         self._hub: Any = get_hub()
         self._wait = self._hub.switch
         self._deadlines = Deadlines[Exchange](self._hub.loop, self._over)
+        self._pauses = Deadlines[Exchange](self._hub.loop, self._resume)
+        """What the peer refused, until it is sent again."""
         self._pool = GrpcPool(endpoint, connections, self)
         self._rotation: cycle[GrpcConnection] | None = None
         """The live connections in turn; None where they are to be looked at anew."""
@@ -76,15 +82,16 @@ class GrpcWire:
         outcome, body, detail = answer(exchange)
         if exchange.fate is not None and outcome is Outcome.CANCELLED and end_ns >= now_ns + timeout_s * 1e9:
             outcome, detail = Outcome.DEADLINE_EXCEEDED, "Deadline Exceeded"  # the server kept time, too
-        return Reply(sent_ns, end_ns, outcome, body, detail)
+        return _reply((sent_ns, end_ns, outcome, body, detail))
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         self._rotation = None
-        exchanges = [*self._waiting, *self._pool.close()]
+        exchanges = [*self._waiting, *self._pauses.items(), *self._pool.close()]
         self._waiting.clear()
+        self._pauses.close()
         self._deadlines.close()
         self._hub.loop.run_callback(self._end, exchanges, Outcome.CANCELLED, _CLOSED, perf_counter_ns())
 
@@ -131,14 +138,23 @@ class GrpcWire:
                 return
 
     def _again(self, exchange: Exchange, now_ns: int) -> bool:
-        """Whether it is sent again: it was not taken, and may be taken elsewhere or at a second try."""
-        if exchange.code:
-            exchange.refusals += 1
-        if self._closed or exchange.refusals > _REFUSALS_MOST or exchange.caller is None:
+        """Whether it is sent again: it was not taken, and may be taken elsewhere or at a later try."""
+        if self._closed or exchange.caller is None or exchange.refusals == len(_PAUSES_S):
             return False
+        refused = exchange.code
         exchange.start_over()
-        self._place(exchange, now_ns)
+        if refused:
+            self._pauses.add(exchange, now_ns, _PAUSES_S[exchange.refusals])
+            exchange.refusals += 1
+        else:
+            self._place(exchange, now_ns)
         return True
+
+    def _resume(self, exchanges: list[Exchange], now_ns: int) -> None:
+        """The peer has had time. Those that ended meanwhile are out of it."""
+        for exchange in exchanges:
+            if exchange.caller is not None:
+                self._place(exchange, now_ns)
 
     def _withdraw(self, exchange: Exchange, now_ns: int) -> None:
         """It is not to be sent or answered any more."""
