@@ -7,15 +7,13 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.embedded.conftest import TRANSCRIPTS, RunningServer, running_server
+from tests.swarm.batched import Batched, running_batched
 from tests.swarm.conftest import Interface, Serving
 from tests.swarm.processes import Locust, free_port, in_processes
 from tests.unit.answering import answering, page, says
@@ -26,43 +24,11 @@ Start = Callable[..., Locust]
 _SIZES = "allowed_batch_sizes: 4 allowed_batch_sizes: 8 allowed_batch_sizes: 16"
 
 
-@dataclass(frozen=True)
-class _Batching:
-    """A server that batches, and the file it does so by."""
-
-    running: RunningServer
-    file: Path
-
-    def arguments(self, *more: str, users: int = 12, run_time: str = "3s") -> list[str]:
-        interface = Interface("grpc", f"grpc://{self.running.grpc_address}")
-        known = ["--tfs-batching-parameters-file", str(self.file), "--tfs-server-cpus", "8"]
-        known += ["--tfs-grpc-max-threads", "64", "--tfs-server-metrics", self.running.rest_url]
-        return interface.arguments(*known, "--tfs-report", "out", *more, model="m", users=users, run_time=run_time)
-
-
-@contextmanager
-def _server(folder: Path, parameters: str) -> Iterator[_Batching]:
-    file, monitoring = folder / "batching.config", folder / "monitoring.config"
-    file.write_text(f"{parameters} num_batch_threads {{ value: 2 }}")
-    monitoring.write_text("prometheus_config { enable: true }")
-    flags = {
-        "model_name": "m",
-        "model_base_path": TRANSCRIPTS / "models" / "half_plus_two",
-        "enable_batching": "true",
-        "batching_parameters_file": file,
-        "monitoring_config_file": monitoring,
-        "simulate_delay_ms": "m=20",
-        "grpc_max_threads": 64,
-    }
-    with running_server(folder, flags) as running:
-        yield _Batching(running, file)
-
-
 @pytest.fixture(scope="module")
-def filling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Batching]:
+def filling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batched]:
     """Batches of up to 16 that wait long enough to fill."""
     parameters = f"max_batch_size {{ value: 16 }} batch_timeout_micros {{ value: 200000 }} {_SIZES}"
-    with _server(tmp_path_factory.mktemp("filling"), parameters) as server:
+    with running_batched(tmp_path_factory.mktemp("filling"), parameters) as server:
         yield server
 
 
@@ -72,7 +38,7 @@ def _result(run: Locust) -> Any:
 
 
 @pytest.mark.parametrize("processes", [0, 2])
-def test_rows_that_fill(processes: int, filling: _Batching, locust: Start) -> None:
+def test_rows_that_fill(processes: int, filling: Batched, locust: Start) -> None:
     """``auto`` fills every batch without padding, in one process and in several; the two counts are the same, and there
     is nothing to find."""
     several = in_processes(processes) if processes else []
@@ -98,7 +64,7 @@ def test_rows_that_fill(processes: int, filling: _Batching, locust: Start) -> No
     assert "To be expected with 12 requests in flight" in run.output
 
 
-def test_rows_that_do_not_fit(filling: _Batching, locust: Start) -> None:
+def test_rows_that_do_not_fit(filling: Batched, locust: Start) -> None:
     """``worst`` pads, which the plan foretells and the diagnosis finds: in the log, on the console, in every file."""
     run = locust(*filling.arguments("--tfs-rows", "worst"))
     result = _result(run)
@@ -111,13 +77,13 @@ def test_rows_that_do_not_fit(filling: _Batching, locust: Start) -> None:
     assert "rows-do-not-fit" in (run.folder / "out" / "report.html").read_text()
 
 
-def test_too_few_users(filling: _Batching, locust: Start) -> None:
+def test_too_few_users(filling: Batched, locust: Start) -> None:
     """Two users with a row each cannot fill batches that wait for more: they wait for the timeout."""
     result = _result(locust(*filling.arguments(users=2)))
     assert [one["id"] for one in result["diagnosis"]] == ["closes-on-timeout", "padding"]
 
 
-def test_rows_that_are_too_large(filling: _Batching, locust: Start) -> None:
+def test_rows_that_are_too_large(filling: Batched, locust: Start) -> None:
     """They are refused in advance; asked for, they are sent, and the diagnosis names them."""
     refused = locust(*filling.arguments("--tfs-rows", "8:3,17:1"))
     assert refused.wait(20) == 2, refused.output

@@ -88,6 +88,20 @@ def test_rows_too_large() -> None:
     )
 
 
+@pytest.mark.parametrize("batching", [_BATCHING, None])
+def test_bad_requests(batching: Batching | None) -> None:
+    """A single one is named, as it spoils others; where nothing is batched it spoils nobody."""
+    client = replace(_CLIENT, outcomes={"ok": 3999, "failed_precondition": 1, "invalid_argument": 3})
+    finding = _found(batching=batching, client=client)
+    assert finding.id == "bad-requests"
+    assert finding.sentence == (
+        "requests failed in their batches (3 invalid_argument, 1 failed_precondition): a bad request fails the whole "
+        "batch it is in, good requests with it; mend it, or send bad requests in a run or to a model of their own"
+    )
+    assert finding.evidence == {"invalid_argument": 3, "failed_precondition": 1, "calls": 4003}
+    assert [one.id for one in diagnose(None, None, client)] == ["no-data"]
+
+
 def test_queue_full() -> None:
     """Refused by the batching queue."""
     finding = _found(client=replace(_CLIENT, outcomes={"ok": 4000, "batch_queue_full": 1000}))

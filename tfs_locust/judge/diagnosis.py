@@ -26,6 +26,8 @@ WAIT_SHARE = 0.2
 """Of the service time. A wait for company that takes less of it is a fair price."""
 UNLIMITED_ROWS = 1000
 """``max_batch_size`` where it is not set. Who leaves it there, without a timeout, does not mean to fill it."""
+_OF_BAD_REQUESTS = ("invalid_argument", "failed_precondition", "internal")
+"""What merging or executing a batch fails with: other inner shapes, another dtype, an operation's error."""
 ALONE = 1.5
 """Requests in flight; with fewer nobody is there to share a batch with."""
 
@@ -34,6 +36,8 @@ def diagnose(window: ServerWindow | None, batching: Batching | None, client: Cli
     """All faults, the most certain first. ``batching`` None: how the server batches is not known."""
     findings = list(_refusals(window, batching, client))
     done = executed(window, client)
+    if done is not None or batching is not None:
+        findings += _bad_requests(client)
     if done is None:
         findings += _nothing_known(window, batching, client)
     else:
@@ -100,6 +104,19 @@ def _queue_full(
         f"batching queue full: {share} refused{limit}; raise max_enqueued_batches or lower the load",
         evidence,
     )
+
+
+def _bad_requests(client: Client) -> Iterator[Finding]:
+    """The status of a batch is that of all its requests (batching_session.cc)."""
+    bad = {outcome: client.outcomes[outcome] for outcome in _OF_BAD_REQUESTS if client.outcomes.get(outcome)}
+    if bad:
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in bad.items())
+        yield Finding(
+            "bad-requests",
+            f"requests failed in their batches ({counts}): a bad request fails the whole batch it is in, good requests "
+            "with it; mend it, or send bad requests in a run or to a model of their own",
+            {**bad, "calls": sum(client.outcomes.values())},
+        )
 
 
 def _nothing_known(window: ServerWindow | None, batching: Batching | None, client: Client) -> Iterator[Finding]:
