@@ -75,7 +75,7 @@ def test_traces_that_cannot_be_read(tmp_path: Path) -> None:
         trace(tmp_path / "due.csv")
 
 
-@pytest.mark.parametrize("module", ["schedule"])
+@pytest.mark.parametrize("module", ["schedule", "profile_kinds"])
 def test_stands_alone(module: str) -> None:
     """When requests are due is computed without Locust, gevent, gRPC and protobuf."""
     code = f"""
