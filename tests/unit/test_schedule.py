@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,6 +299,12 @@ def test_what_cannot_be_a_schedule(tmp_path: Path) -> None:
         "the rate changes at [5, 5] ns: expected ascending times from 0 up; "
         "from 5 ns, rate -2.0: expected requests per second, from 0 to 1000000000"
     )
+    seeds: list[Any] = [1.0, ["a"], (1, ("a",)), None, True, np.int64(1)]
+    for seed in seeds:
+        with pytest.raises(
+            ArrivalError, match=rf"^seed {re.escape(repr(seed))}: expected a whole number, a text, or a"
+        ):
+            Schedule(poisson(1), seed)
     with pytest.raises(ArrivalError, match="a trace has no rate that could change"):
         Schedule(recorded).stripe().change_rate(5, 1)
     with pytest.raises(ArrivalError, match=r"^rate inf: expected"):

@@ -70,6 +70,9 @@ class Schedule:
             faults.append("a closed loop has no schedule")
         if self.arrival.kind == "trace" and self.changes:
             faults.append("a trace has no rate that could change")
+        parts = self.seed if isinstance(self.seed, tuple) else (self.seed,)
+        if not all(type(part) in (int, str) for part in parts):  # a list, say, would silently be another seed
+            faults.append(f"seed {self.seed!r}: expected a whole number, a text, or a tuple of such")
         if self.end_ns is not None and self.end_ns < 0:
             faults.append(f"end {self.end_ns} ns: expected a time from 0 up")
         times = [at_ns for at_ns, _ in self.changes]
