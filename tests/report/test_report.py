@@ -13,7 +13,8 @@ from tfs_locust.judge.verdict import judge
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report.files import to_json
-from tfs_locust.report.report import Result, build, rejudge, times, times_of, view_of
+from tfs_locust.report.report import Result, build, rejudge, times, times_of
+from tfs_locust.report.stored import view_of
 
 
 @pytest.fixture(scope="module")

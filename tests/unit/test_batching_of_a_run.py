@@ -15,8 +15,21 @@ from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.server_watch import pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings
 
-_OPEN = dict.fromkeys(
-    ["model", "version", "version_label", "signature", "rows", "payload", "payloads", "timeout_s", "slo", "expect"]
+_OPEN = {"tasks": ()} | dict.fromkeys(
+    [
+        "model",
+        "version",
+        "version_label",
+        "signature",
+        "rows",
+        "payload",
+        "payloads",
+        "timeout_s",
+        "slo",
+        "expect",
+        "arrival",
+        "max_in_flight",
+    ]
 )
 _FILE = "max_batch_size { value: 32 } num_batch_threads { value: 2 } allowed_batch_sizes: 16 allowed_batch_sizes: 32"
 

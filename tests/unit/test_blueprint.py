@@ -14,8 +14,21 @@ from tfs_locust.swarm.blueprint import blueprint, objectives_of
 from tfs_locust.swarm.settings import SettingsError, read_settings
 
 SETTINGS = read_settings(Namespace())[0]
-OPEN = dict.fromkeys(
-    ["model", "version", "version_label", "signature", "rows", "payload", "payloads", "timeout_s", "slo", "expect"]
+OPEN: dict[str, Any] = {"tasks": ()} | dict.fromkeys(
+    [
+        "model",
+        "version",
+        "version_label",
+        "signature",
+        "rows",
+        "payload",
+        "payloads",
+        "timeout_s",
+        "slo",
+        "expect",
+        "arrival",
+        "max_in_flight",
+    ]
 )
 
 

@@ -53,6 +53,8 @@ class Limits:
     """Of one core: a worker is one process on one core."""
     throttled_share: float | None = 0.01
     """Of the time, by the worker's cgroup."""
+    unsent_share: float | None = 0.001
+    """Of the requests that were due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,22 @@ def _doubts(view: View, objectives: Sequence[Objective], limits: Limits) -> Iter
     for worker in view.workers:
         yield from _incomplete(worker)
         yield from _limited(worker, strictest, view.load_ns, limits)
+    yield from _unsent(view, limits)
+
+
+def _unsent(view: View, limits: Limits) -> Iterator[str]:
+    """Requests that were due and that nobody sent: what was measured is another load than the one asked for."""
+    judged = view.judged()
+    unsent = view.abandoned + sum(cell.count for key, cell in judged.items() if key.key.outcome is Outcome.UNSENT)
+    due = view.abandoned + sum(cell.count for cell in judged.values())
+    if unsent and limits.unsent_share is not None and unsent > limits.unsent_share * due:
+        gone = f" ({view.abandoned:,} of them fell to workers that are gone, or to none)" if view.abandoned else ""
+        yield (
+            f"unsent: of {due:,} requests that were due {unsent:,} are not known to have been sent{gone}: "
+            f"{unsent / due:.2%}, the limit is {limits.unsent_share:.2%}"
+        )
+    if view.scheduled is not None and view.offered > view.scheduled:
+        yield f"schedule: {view.offered:,} requests were come to, where {view.scheduled:,} were due"
 
 
 def _incomplete(worker: Worker) -> Iterator[str]:

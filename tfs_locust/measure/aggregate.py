@@ -48,6 +48,8 @@ class Aggregate:
         self._held: dict[tuple[str, int], _Held] = {}
         self._expected: set[str] = set()
         self._lost: set[tuple[str, int]] = set()
+        self.scheduled: int | None = None
+        """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
 
     def expect(self, worker: str) -> None:
         """This worker was given work: the run is not complete without its word."""
@@ -77,6 +79,7 @@ class Aggregate:
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
+            scheduled=self.scheduled,
         )
 
     def _row(self, held: _Held, newest_incarnation: int, now_ns: int | None, late_after_ns: int) -> Worker:
@@ -98,6 +101,7 @@ class Aggregate:
             finished=snapshot.finished,
             unsent=sum(cell.count for key, (_, cell) in held.cells.items() if key.key.outcome is Outcome.UNSENT),
             health=snapshot.health,
+            offered=snapshot.offered,
             checked=snapshot.checked,
             peers=snapshot.peers,
         )

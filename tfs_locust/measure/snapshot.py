@@ -63,6 +63,8 @@ class Snapshot:
     health: Health
     cells: dict[CellKey, Cell]
     seconds: dict[int, Second]
+    offered: int = 0
+    """Requests that schedules had due, sent or not; 0 in a closed loop."""
     checked: int = 0
     """Answers that were decoded and compared with what is expected."""
     peers: dict[str, int] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Snapshot:
             "load_ns": self.load_ns,
             "started": self.started,
             "finished": self.finished,
+            "offered": self.offered,
             "health": self.health.to_wire(),
             "cells": [[key.to_wire(), cell.to_wire()] for key, cell in self.cells.items()],
             "checked": self.checked,

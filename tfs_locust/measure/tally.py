@@ -25,6 +25,8 @@ class Tally:
         self.started = 0
         """Requests handed to a transport: whoever hands one over adds 1 here first, and records its sample later."""
         self.finished = 0
+        self.offered = 0
+        """Requests that schedules had due, sent or not."""
         self.checked = 0
         """Answers that were decoded and compared with what is expected."""
         self.peers: dict[str, int] = {}
@@ -44,9 +46,18 @@ class Tally:
         self._reported_seconds: dict[int, tuple[int, int]] = {}
 
     @property
+    def run_from_ns(self) -> int:
+        """When the warm-up is over."""
+        return self._run_from_ns
+
+    @property
     def in_flight(self) -> int:
         """Requests handed to a transport that have not ended."""
         return self.started - self.finished
+
+    def start_load(self, at_ns: int) -> None:
+        """Load begins at this time, later than the run, and the warm-up with it. Before any request is recorded."""
+        self._run_from_ns = at_ns + self.warmup_ns
 
     def end_load(self, now_ns: int) -> None:
         """From now on no request is due; what still comes is the drain. The first call counts."""
@@ -142,10 +153,11 @@ class Tally:
             sequence=self._sequence,
             final=final,
             now_ns=now_ns - self.origin_ns,
-            warmup_ns=self.warmup_ns,
+            warmup_ns=self._run_from_ns - self.origin_ns if self.warmup_ns else 0,
             load_ns=max(0, ended_ns - self._run_from_ns),
             started=self.started,
             finished=self.finished,
+            offered=self.offered,
             health=self.health,
             cells=cells,
             seconds=seconds,

@@ -37,6 +37,8 @@ class Worker:
     finished: int
     unsent: int
     health: Health
+    offered: int = 0
+    """Requests that schedules had due, and that it came to; 0 in a closed loop."""
     checked: int = 0
     """Answers that were decoded and compared with what is expected."""
     peers: dict[str, int] = field(default_factory=dict)
@@ -59,6 +61,19 @@ class View:
     warmup_ns: int
     load_ns: int
     """How long load was sent after the warm-up: the longest of all workers."""
+
+    scheduled: int | None = None
+    """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
+
+    @property
+    def offered(self) -> int:
+        """Requests that schedules had due, whether or not anybody came to them; 0 in a closed loop."""
+        return max(self.scheduled or 0, sum(worker.offered for worker in self.workers))
+
+    @property
+    def abandoned(self) -> int:
+        """Requests that were due and that no worker came to, or none that has told of it."""
+        return self.offered - sum(worker.offered for worker in self.workers)
 
     def select(self, wanted: Callable[[CellKey], bool]) -> Cell:
         """The cells that are ``wanted``, merged to one."""

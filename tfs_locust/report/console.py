@@ -19,6 +19,8 @@ def closing_table(result: Result) -> str:
         f"{units.rate(throughput['requests_per_s'])}, {units.rate(throughput['rows_per_s'])} rows"
     )
     lines = [sentence]
+    if offered := result.get("offered"):
+        lines.append(_offered(offered))
     if result["failures"]:
         lines.append("failures: " + ", ".join(f"{name} {units.count(n)}" for name, n in result["failures"].items()))
     if result["checked"]:
@@ -40,3 +42,10 @@ def closing_table(result: Result) -> str:
     verdict = result["verdict"]
     lines += ["", *(f"  {reason}" for reason in verdict["reasons"]), f"verdict: {verdict['state']}"]
     return "\n".join(lines) + "\n"
+
+
+def _offered(offered: Result) -> str:
+    abandoned = offered["abandoned"]
+    gone = f", {units.count(abandoned)} of them due at workers that are gone, or at none" if abandoned else ""
+    due, unsent = units.count(offered["requests"]), units.count(offered["unsent"])
+    return f"offered by schedule: {due} requests, of these {unsent} unsent{gone}"

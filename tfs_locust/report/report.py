@@ -13,11 +13,11 @@ from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Limits, Verdict, judge
 from tfs_locust.measure.cell import RUN, WARMUP, Cell, CellKey
 from tfs_locust.measure.histogram import Histogram, merged
-from tfs_locust.measure.sample import Key, Outcome
-from tfs_locust.measure.snapshot import Health
+from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.timeline import Second
-from tfs_locust.measure.view import View, Worker, WorkerState
+from tfs_locust.measure.view import View, Worker
 from tfs_locust.report.queries import series_of
+from tfs_locust.report.stored import histogram_of, view_of
 
 SCHEMA_VERSION = 1
 Result = dict[str, Any]
@@ -41,6 +41,7 @@ def build(
         "service_time_s": times(ok.service),
         "send_lag_s": times(merged(worker.health.send_lag for worker in view.workers)),
         "throughput": _throughput(judged, view.load_ns),
+        "offered": _offered(view),
         "failures": _failures(judged),
         "warmup_s": view.warmup_ns / _SECOND_NS,
         "load_s": view.load_ns / _SECOND_NS,
@@ -72,49 +73,6 @@ def rejudge(
     return {**result, "verdict": _verdict(verdict), "objectives": [_objective(one) for one in verdict.objectives]}
 
 
-def view_of(result: Result) -> View:
-    """The view that the result was built from, but without its timeline: nothing is judged by that."""
-    return View(
-        cells={
-            CellKey(
-                Key(cell["scenario"], cell["protocol"], cell["model"], cell["version"], Outcome(cell["outcome"])),
-                cell["phase"],
-            ): Cell(
-                _histogram_of(cell["response_time_ns"]),
-                _histogram_of(cell["service_time_ns"]),
-                cell["requests"],
-                cell["rows"],
-                cell["request_bytes"],
-                cell["response_bytes"],
-            )
-            for cell in result["cells"]
-        },
-        timeline={},
-        workers=tuple(
-            Worker(
-                name=worker["name"],
-                incarnation=worker["incarnation"],
-                sequence=worker["sequence"],
-                state=WorkerState(worker["state"]),
-                started=worker["started"],
-                finished=worker["finished"],
-                unsent=worker["unsent"],
-                checked=worker["checked"],
-                peers=worker["peers"],
-                health=Health(
-                    _histogram_of(worker["send_lag_ns"]),
-                    _histogram_of(worker["loop_lag_ns"]),
-                    worker["cpu_share"],
-                    worker["throttled_share"],
-                ),
-            )
-            for worker in result["workers"]
-        ),
-        warmup_ns=round(result["warmup_s"] * _SECOND_NS),
-        load_ns=round(result["load_s"] * _SECOND_NS),
-    )
-
-
 def times(histogram: Histogram) -> dict[str, float | int | None]:
     """What people ask of a distribution, in seconds; None where nothing was counted."""
     empty = not histogram.buckets
@@ -135,8 +93,8 @@ def times_of(result: Result) -> tuple[Histogram, Histogram]:
     """Response and service time of all requests that were judged and ended well."""
     good = [cell for cell in result["cells"] if cell["phase"] != WARMUP and cell["outcome"] == Outcome.OK]
     return (
-        merged(_histogram_of(cell["response_time_ns"]) for cell in good),
-        merged(_histogram_of(cell["service_time_ns"]) for cell in good),
+        merged(histogram_of(cell["response_time_ns"]) for cell in good),
+        merged(histogram_of(cell["service_time_ns"]) for cell in good),
     )
 
 
@@ -205,6 +163,18 @@ def _throughput(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
     }
 
 
+def _offered(view: View) -> Result | None:
+    """What schedules had due, the warm-up included; None in a closed loop."""
+    if not view.offered:
+        return None
+    return {
+        "requests": view.offered,
+        "scheduled": view.scheduled,
+        "unsent": view.abandoned + sum(worker.unsent for worker in view.workers),
+        "abandoned": view.abandoned,
+    }
+
+
 def _keys(cells: Mapping[CellKey, Cell], load_ns: int) -> list[Result]:
     """A row for each scenario, protocol, model and version: outcomes and phases put together."""
     rows: dict[tuple[str, ...], dict[CellKey, Cell]] = {}
@@ -249,6 +219,7 @@ def _worker(worker: Worker) -> Result:
         "finished": worker.finished,
         "missing": worker.missing,
         "unsent": worker.unsent,
+        "offered": worker.offered,
         "checked": worker.checked,
         "peers": worker.peers,
         "send_lag_s": times(health.send_lag),
@@ -301,7 +272,3 @@ def _cell(key: CellKey, cell: Cell) -> Result:
 def _histogram(histogram: Histogram) -> Result:
     minimum, maximum, total, saturated, buckets = histogram.to_wire()
     return {"minimum": minimum, "maximum": maximum, "total": total, "saturated": saturated, "buckets": buckets}
-
-
-def _histogram_of(data: Mapping[str, Any]) -> Histogram:
-    return Histogram.from_wire([data[name] for name in ("minimum", "maximum", "total", "saturated", "buckets")])

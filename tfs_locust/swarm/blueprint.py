@@ -8,8 +8,11 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.slo import SERIES, Objective, ObjectiveError, parse_objectives
+from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
-from tfs_locust.swarm.settings import BETWEEN, HIGHEST_VERSION, LONGEST_S, Settings, SettingsError
+from tfs_locust.swarm.arrivals import arrival_of
+from tfs_locust.swarm.settings import BETWEEN, Settings, SettingsError
+from tfs_locust.swarm.values import HIGHEST_VERSION, LONGEST_S
 from tfs_locust.tfserving.expectation import ExpectationError, Expected, expectations
 from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE
 from tfs_locust.tfserving.target import Target
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "default"  # tensorflow_model_server's own
 DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_CHECK = 0.01
+DEFAULT_MAX_IN_FLIGHT = 1000
 
 
 def _is_name(value: Any) -> bool:
@@ -44,6 +48,7 @@ _ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "version_label": ("a name", _is_name),
     "signature": ("a name", _is_name),
     "payloads": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
+    "max_in_flight": ("a whole number of at least 1", lambda value: _is_whole(value, 1)),
     "timeout_s": ("a number of seconds above zero, a day at most", _is_timeout),
 }
 """What a user class may set, and what it must be."""
@@ -70,6 +75,9 @@ class Blueprint:
     check: float
     """The share of answers that are decoded and compared with what is expected."""
     expected: dict[str, Expected]
+    arrival: Arrival
+    max_in_flight: int
+    """Of each user, in an open loop."""
     most_rows: int | None = None
     """A request of more is not sent: the server would refuse it."""
 
@@ -100,6 +108,7 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         rows = rows if user_class.rows is None else _rows(user_class.rows)
     except RowsError as error:
         problems.append(f"{user_class.__name__}: `rows`: {error}")
+    arrival = arrival_of(user_class, settings, problems)
     engine = settings.engine or WIRE
     if address is not None and (refused := refusal(address, engine, settings.connections)):
         problems.append(refused)
@@ -127,6 +136,8 @@ def blueprint(user_class: type[PredictUser], settings: Settings, host: str | Non
         connections=settings.connections,
         check=DEFAULT_CHECK if settings.check is None else settings.check,
         expected=expected,
+        arrival=arrival,
+        max_in_flight=_first(user_class.max_in_flight, settings.max_in_flight) or DEFAULT_MAX_IN_FLIGHT,
     )
 
 

@@ -30,6 +30,7 @@ from locust.runners import (
 from tfs_locust.judge.verdict import ExitCode
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
+from tfs_locust.swarm.offering import end_offering
 from tfs_locust.swarm.recording import FINAL
 
 _DRAIN = "tfs_drain"
@@ -54,8 +55,11 @@ def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
         judgement.accept(msg.data)
 
 
-def _on_drain(environment: Environment, **_: Any) -> None:
+def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
     """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
+    open_loop = measurement_of(environment).open_loop
+    if open_loop is not None:
+        open_loop.end(msg.data["schedule_ends_ns"])
     _stop_once(environment)
 
 
@@ -96,6 +100,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
 
 def _on_test_stopping(environment: Environment, **_: Any) -> None:
     measurement = measurement_of(environment)
+    schedule_ends_ns = end_offering(environment)
     if measurement.recorder is not None:
         measurement.recorder.end_load()
     runner = environment.runner
@@ -107,7 +112,7 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)
-    runner.send_message(_DRAIN)
+    runner.send_message(_DRAIN, {"schedule_ends_ns": schedule_ends_ns})
     _wait_for_last_reports(runner, measurement, judgement)
 
 
@@ -130,6 +135,9 @@ def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
 def _on_test_stop(environment: Environment, **_: Any) -> None:
     measurement = measurement_of(environment)
     judgement, recorder, runner = measurement.judgement, measurement.recorder, environment.runner
+    if measurement.open_loop is not None:
+        measurement.open_loop.close()
+        measurement.open_loop = None
     if recorder is not None:
         last = recorder.end()
         measurement.recorder = None
@@ -139,6 +147,9 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
             judgement.accept(last)
     if judgement is None or judgement.result is not None:
         return
+    if measurement.conductor is not None:
+        judgement.aggregate.scheduled = measurement.conductor.scheduled()
+        measurement.conductor = None
     if measurement.watcher is not None and measurement.watcher is not gevent.getcurrent():
         measurement.watcher.kill(block=False)
     if judgement.servers is not None:

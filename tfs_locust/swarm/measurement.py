@@ -21,7 +21,9 @@ from locust.runners import (
 
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.swarm.blueprint import objectives_of
+from tfs_locust.swarm.conductor import Conductor
 from tfs_locust.swarm.judging import Judgement
+from tfs_locust.swarm.open_loop import OpenLoop
 from tfs_locust.swarm.recording import REPORT, Recorder
 from tfs_locust.swarm.settings import read_settings
 
@@ -38,6 +40,10 @@ class Measurement:
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
         self.judgement: Judgement | None = None
+        self.open_loop: OpenLoop | None = None
+        """Where load is sent by schedules."""
+        self.conductor: Conductor | None = None
+        """Where a run is led that has one schedule for all."""
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
         self.stopper: gevent.Greenlet[..., None] | None = None

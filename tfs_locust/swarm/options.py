@@ -27,9 +27,8 @@ def add_options(parser: ArgumentParser) -> None:
     """Declare the options, on Locust's parser or one of our own commands'."""
     group = parser.add_argument_group(
         "TensorFlow Serving",
-        "What is asked of the model server. Class attributes of a user go before these. "
-        "--tfs-slo, --tfs-limit, --tfs-dim, --tfs-header, --tfs-server-metrics and --tfs-server-query may be given "
-        "several times.",
+        "What is asked of the model server, how, and what is expected. Class attributes of a user go before these. "
+        "Where help shows items with | between them, the option may also be given several times.",
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
@@ -48,6 +47,16 @@ def add_options(parser: ArgumentParser) -> None:
     add("signature", "Signature to call. Default: serving_default", metavar="NAME")
     add("rows", "Rows in each request: 8, 1:0.7,8:0.3, trace:FILE, auto or worst. Default: 1", metavar="ROWS")
     add("payload", "What to send: synthetic, a .npz, .npy, .jsonl or PredictionLog file", metavar="SOURCE")
+    add("arrival", "closed; constant:RATE or poisson:RATE for each user; trace:FILE. Default: closed", metavar="HOW")
+    add("rate", "Requests per second of the whole run, whatever the answers. Default: none", metavar="N")
+    add("shape", "Load over time: ramp, steps, spike, sine, soak or trace. Default: none", metavar="NAME")
+    add(
+        "shape-param",
+        "Of the shape, as to=500 | duration=10m; unit=rate for requests per second",
+        action=_Several,
+        metavar="NAME=VALUE",
+    )
+    add("max-in-flight", "Of each user with a rate; beyond it requests are unsent. Default: 1000", metavar="N")
     add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
     add("payloads", "Distinct payloads, sent in turn. Default: 64; of a file: all", metavar="N")
     add("engine", "wire (fast) or library (grpcio, geventhttpclient). Default: wire", metavar="NAME")
@@ -80,7 +89,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
     add(
         "limit",
-        "INVALID beyond: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%%",
+        "INVALID beyond: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%% | unsent=0.1%%",
         action=_Several,
         metavar="NAME=VALUE",
     )

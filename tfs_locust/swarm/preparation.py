@@ -12,6 +12,7 @@ from locust.runners import WorkerRunner
 
 from tfs_locust.load.sources import brings_rows
 from tfs_locust.report.server import Watched
+from tfs_locust.swarm.arrivals import problems_of
 from tfs_locust.swarm.batching import Planned, batching_of, handed_out, planned, settled, setup_of, users_of
 from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.server_watch import ServerWatch, pages_of
@@ -56,6 +57,7 @@ def prepare(
         found.blueprints[user_class] = one
         if plan is not None:
             found.plans[one.name] = plan
+    found.problems += problems_of((one.arrival for one in found.blueprints.values()), settings)
     if leads:
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
     handed = getattr(options, "tfs_planned", handed_out({}, settings))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfs_locust.load.arrival import Arrival, closed
 from tfs_locust.load.corpus import CorpusError, Payload, assumed_dims
 from tfs_locust.load.pool import Pool
 from tfs_locust.load.rows import Rows
@@ -63,6 +64,9 @@ class Scenario:
     """What the payloads are."""
     assumed: list[str]
     """Inputs whose open inner dimensions nobody gave and that were taken as 1."""
+    arrival: Arrival = field(default_factory=closed)
+    max_in_flight: int = 1
+    """Of each user, in an open loop."""
     check_share: float = 0.0
     """The share of answers that are decoded and compared with the signature and what is expected."""
     expected: dict[str, Expected] = field(default_factory=dict)
@@ -179,6 +183,8 @@ def open_scenario(
         stock=stock,
         source=source.describe(),
         assumed=assumed_dims(signature, plan.dims) if plan.payload is None or plan.payload == SYNTHETIC else [],
+        arrival=plan.arrival,
+        max_in_flight=plan.max_in_flight,
         check_share=plan.check,
         expected=plan.expected,
         _random=random.Random(f"{plan.seed} {offset}"),

@@ -6,7 +6,6 @@ that all faults are found at once.
 
 from __future__ import annotations
 
-import re
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,18 +15,16 @@ from typing import TypeVar
 from tfs_locust.judge.decide import CONFIDENCE
 from tfs_locust.judge.slo import Fault, Objective, ObjectiveError, parse_objectives
 from tfs_locust.judge.verdict import Limits
-from tfs_locust.load.rows import Rows, RowsError, parse_rows
+from tfs_locust.load.arrival import Arrival
+from tfs_locust.load.profile import Profile
+from tfs_locust.load.profile_kinds import ProfileError, parse_profile
+from tfs_locust.load.rows import Rows
+from tfs_locust.swarm import values
 from tfs_locust.swarm.server_settings import AUTO, base_url, read_pages, read_queries
 from tfs_locust.tfserving.prometheus_query import Query
-from tfs_locust.transport.engine import ENGINES
 from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
-
-HIGHEST_VERSION = (1 << 63) - 1
-"""Versions are 64-bit integers (tensorflow_serving/apis/model.proto)."""
-LONGEST_S = 86_400.0
-"""A day. gRPC takes a deadline too far ahead for one that has passed."""
 
 BETWEEN = " | "
 """Stands between the items of an option that is given several times, and in the web form."""
@@ -77,6 +74,12 @@ class Settings:
     allow_too_large: bool = False
     prometheus: str | None = None
     queries: tuple[Query, ...] = ()
+    arrival: Arrival | None = None
+    rate: float | None = None
+    """Requests per second of the whole run."""
+    max_in_flight: int | None = None
+    profile: Profile | None = None
+    """Load over time."""
     server_metrics: tuple[str, ...] = (AUTO,)
     """URLs of pages; ``auto`` among them stands for those that the targets may have."""
 
@@ -117,31 +120,35 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             problems += [f"--tfs-slo {told(fault)}" for fault in error.faults]
     settings = Settings(
         model=read("model", str),
-        version=read("version", at_least(0)),
+        version=read("version", values.at_least(0)),
         version_label=read("version-label", str),
         signature=read("signature", str),
-        rows=read("rows", _rows),
-        timeout_s=read("timeout", duration_s),
-        payloads=read("payloads", at_least(1)),
-        seed=read("seed", at_least(0)) or 0,
-        dims=read_each("dim", _dim),
-        headers=read_each("header", _header),
-        tls=Tls(read("tls-ca", _readable), read("tls-cert", _readable), read("tls-key", _readable)),
+        rows=read("rows", values.rows),
+        timeout_s=read("timeout", values.duration_s),
+        payloads=read("payloads", values.at_least(1)),
+        seed=read("seed", values.at_least(0)) or 0,
+        dims=read_each("dim", values.dim),
+        headers=read_each("header", values.header),
+        tls=Tls(read("tls-ca", values.readable), read("tls-cert", values.readable), read("tls-key", values.readable)),
         objectives=tuple(objectives),
-        confidence=read("confidence", _confidence) or CONFIDENCE,
-        warmup_s=read("warmup", _duration_or_none_s) or 0.0,
-        drain_s=read("drain", _duration_or_none_s),
+        confidence=read("confidence", values.confidence) or CONFIDENCE,
+        warmup_s=read("warmup", values.duration_or_none_s) or 0.0,
+        drain_s=read("drain", values.duration_or_none_s),
         report=read("report", Path),
         abort_on_fail=bool(getattr(options, "tfs_abort_on_fail", False)),
-        limits=replace(Limits(), **read_each("limit", _limit)),
-        engine=read("engine", _engine),
-        connections=read("connections", at_least(1)),
-        check=read("check", _part),
+        limits=replace(Limits(), **read_each("limit", values.limit)),
+        engine=read("engine", values.engine),
+        connections=read("connections", values.at_least(1)),
+        check=read("check", values.part),
         payload=read("payload", str),
-        batching_parameters_file=read("batching-parameters-file", _readable),
-        server_cpus=read("server-cpus", at_least(1)),
-        grpc_max_threads=read("grpc-max-threads", at_least(1)),
-        rest_api_num_threads=read("rest-api-num-threads", at_least(1)),
+        arrival=read("arrival", values.arrival),
+        rate=read("rate", values.rate),
+        max_in_flight=read("max-in-flight", values.at_least(1)),
+        profile=_profile(options, problems),
+        batching_parameters_file=read("batching-parameters-file", values.readable),
+        server_cpus=read("server-cpus", values.at_least(1)),
+        grpc_max_threads=read("grpc-max-threads", values.at_least(1)),
+        rest_api_num_threads=read("rest-api-num-threads", values.at_least(1)),
         allow_too_large=bool(getattr(options, "tfs_allow_too_large", False)),
         prometheus=read("prometheus", base_url),
         queries=queries,
@@ -173,115 +180,17 @@ def _given(options: Namespace, name: str) -> list[str]:
     return [text for text in (BETWEEN.join(given) if isinstance(given, list) else given).split(BETWEEN) if text.strip()]
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A reader of whole numbers from ``least`` up."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,19}", text) or not least <= int(text) <= HIGHEST_VERSION:
-            raise ValueError(f"expected a whole number of at least {least}")
-        return int(text)
-
-    return parse
-
-
-def _rows(text: str) -> Rows:
+def _profile(options: Namespace, problems: list[str]) -> Profile | None:
+    kind = str(getattr(options, "tfs_shape", None) or "").strip()
+    parameters = {}
+    for text in _given(options, "shape-param"):
+        name, _, value = text.partition("=")
+        parameters[name.strip()] = value.strip()
+    if not kind:
+        problems += ["--tfs-shape-param: there is no --tfs-shape that it could belong to"] * bool(parameters)
+        return None
     try:
-        return parse_rows(text)
-    except RowsError as error:  # it begins with the text, which is told already
-        raise ValueError(str(error).removeprefix(f"{text!r}: ")) from error
-
-
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m)?")
-_UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, None: 1.0}
-
-
-def duration_s(text: str) -> float:
-    """Seconds in ``10``, ``10s``, ``500ms`` or ``2m``. Raises ValueError."""
-    match = _DURATION.fullmatch(text)
-    seconds = 0.0 if match is None else float(match[1]) * _UNIT_S[match[2]]
-    if not seconds > 0:
-        raise ValueError("expected a time above zero, as 10, 10s or 500ms")
-    if seconds > LONGEST_S:
-        raise ValueError("expected a day at most")
-    return seconds
-
-
-def _duration_or_none_s(text: str) -> float:
-    """The same, or zero."""
-    return 0.0 if re.fullmatch(r"0+(\.0*)?\s*(us|ms|s|m)?", text) else duration_s(text)
-
-
-_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
-
-
-def _share(text: str) -> float:
-    match = _SHARE.fullmatch(text)
-    if match is None:
-        raise ValueError("expected a share, as 95% or 0.95")
-    return float(match[1]) / (100 if match[2] else 1)
-
-
-def _part(text: str) -> float:
-    share = _share(text)
-    if share > 1:
-        raise ValueError("expected a share of at most 100%")
-    return share
-
-
-def _engine(text: str) -> str:
-    if text not in ENGINES:
-        raise ValueError(f"expected one of {', '.join(ENGINES)}")
-    return text
-
-
-def _confidence(text: str) -> float:
-    share = _share(text)
-    if not 0.5 <= share < 1:
-        raise ValueError("expected a share from 50% to below 100%")
-    return share
-
-
-_LIMITS: dict[str, tuple[str, Callable[[str], float]]] = {
-    "send_lag": ("send_lag_s", duration_s),
-    "loop_lag": ("loop_lag_s", duration_s),
-    "cpu": ("cpu_share", _share),
-    "throttled": ("throttled_share", _share),
-}
-
-
-def _limit(text: str) -> tuple[str, float | None]:
-    name, _, value = (part.strip() for part in text.partition("="))
-    if name not in _LIMITS:
-        raise ValueError(f"expected NAME=VALUE with one of {', '.join(_LIMITS)}")
-    field, parse = _LIMITS[name]
-    return field, None if value == "none" else parse(value)
-
-
-def _dim(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, sizes = text.strip().rpartition("=")
-    if not name or not re.fullmatch(r"\d+(\s*[,x]\s*\d+)*", sizes):
-        raise ValueError("expected NAME=N or NAME=N,N with the name of an input")
-    return name, tuple(int(size) for size in re.findall(r"\d+", sizes))
-
-
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    name, value = name.strip(), value.strip()
-    if not colon or not _TOKEN.fullmatch(name) or not value.isprintable() or not value.isascii():
-        raise ValueError("expected 'NAME: VALUE' in plain ASCII")
-    if name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
-        raise ValueError("names that begin with grpc- or end with -bin are gRPC's own")
-    if name.lower() in {"content-length", "transfer-encoding", "connection"}:
-        raise ValueError("this header is the transport's own")
-    return name, value
-
-
-def _readable(text: str) -> str:
-    try:
-        Path(text).read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from error
-    return text
+        return parse_profile(kind, parameters)
+    except ProfileError as error:
+        problems += [f"--tfs-shape {kind}: {problem}" for problem in error.problems]
+        return None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from gevent import getcurrent
 from locust import User
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
+from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.rows import Rows
 from tfs_locust.measure.sample import Key, Outcome, Sample
-from tfs_locust.swarm import ending, measurement, wiring  # noqa: F401 - ending only listens
+from tfs_locust.swarm import ending, measurement, shapes, wiring  # noqa: F401 - two of them only listen
+from tfs_locust.swarm.lane import Lane
 from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.tfserving.codec import Answer, Inputs
 from tfs_locust.tfserving.errors import grouped_text
@@ -86,6 +90,10 @@ def _predict(user: PredictUser) -> None:
 _predict.__name__ = "predict"  # what Locust's task ratio shows
 
 
+def _follow_schedule(user: PredictUser) -> None:
+    user.follow_schedule()
+
+
 class PredictUser(User):
     """Sends predict requests, one after the other. What is None here is filled by the ``--tfs-*`` option of that name.
 
@@ -108,6 +116,11 @@ class PredictUser(User):
     payload: Any = None
     """Where they come from: the name of a file, a function of rows and a random generator, or an iterable of inputs by
     name (:func:`~tfs_locust.load.sources.open_source`). They are made from the signature where nothing is said."""
+    arrival: str | Arrival | None = None
+    """When requests are due: ``closed`` (one after the other), or a schedule, such as ``poisson(rate=50)`` for 50 a
+    second of each user (:mod:`tfs_locust.load.arrival`)."""
+    max_in_flight: int | None = None
+    """Requests that a user with a schedule has in flight at most."""
     slo: str | Sequence[str] | None = None
     """Objectives for this class's requests, beside those of ``--tfs-slo``."""
     expect: Mapping[str, Any] | None = None
@@ -123,6 +136,11 @@ class PredictUser(User):
         self._killed = False
         self._measurement = measurement.measurement_of(environment)
         self._scenario: Scenario | None = wiring.scenario_of(environment, type(self))
+        self.lane: Lane | None = None
+        self._due_ns: dict[Any, int] = {}
+        """Greenlet -> when its task was due, until it sends."""
+        if self._scenario is not None and self._scenario.arrival.is_open:
+            self.tasks = [_follow_schedule]
 
     def stop(self, force: bool = False) -> bool:
         """Locust's, but a user that is killed while it waits sends nothing more.
@@ -131,7 +149,29 @@ class PredictUser(User):
         over in that turn would send a request and be killed with it in flight.
         """
         self._killed = not force and self._state in {None, LOCUST_STATE_WAITING}
+        if self.lane is not None and not force:
+            self.lane.stop()
         return bool(super().stop(force))
+
+    def follow_schedule(self) -> None:
+        """Send what is due until stopped, and return when all of it was answered."""
+        open_loop = self._measurement.open_loop
+        if open_loop is None or self._scenario is None:  # Locust used as a library, without its events
+            raise StopUser
+        open_loop.run(self, self._scenario)
+
+    def send_due(self, due_ns: int) -> None:
+        """One task of a schedule: its first request was due at this time of ``time.perf_counter_ns``."""
+        task = random.choice(type(self).tasks)
+        if task is _predict:
+            self.predict(due_ns=due_ns)
+            return
+        me = getcurrent()
+        self._due_ns[me] = due_ns
+        try:
+            task(self)  # type: ignore[operator]  # no TaskSet is let through
+        finally:
+            self._due_ns.pop(me, None)
 
     def predict(self, inputs: Inputs | bytes | None = None, *, due_ns: int | None = None) -> Prediction:
         """Send one request, report it to Locust, and say how it ended.
@@ -152,7 +192,7 @@ class PredictUser(User):
             recorder.tally.started += 1
         called_ns = time.perf_counter_ns()
         if due_ns is None:
-            due_ns = called_ns
+            due_ns = self._due_ns.pop(getcurrent(), called_ns) if self._due_ns else called_ns
         reply, key = scenario.examine(scenario.transport.call(request, scenario.timeout_s))
         sample = _sample((key, due_ns, reply.sent_ns, reply.end_ns, rows, request_bytes, len(reply.body)))
         prediction = Prediction(scenario, reply, sample)

@@ -29,6 +29,7 @@ from tfs_locust.swarm import refusal
 from tfs_locust.swarm.batching import say
 from tfs_locust.swarm.blueprint import Blueprint, objectives_of
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
+from tfs_locust.swarm.offering import conduct, open_loop
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
@@ -127,6 +128,7 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
         if preparation.problems:
             refusal.refuse(environment, list(dict.fromkeys(problems + preparation.problems)))
         else:
+            conduct(environment, preparation.blueprints.values(), settings)
             _begin_to_watch(environment, preparation, settings)
         return
     run = _run_of(environment)
@@ -218,7 +220,10 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
         run.scenarios.clear()
         run.refused = True
         refusal.refuse(environment, list(dict.fromkeys(problems)))
-    elif not isinstance(environment.runner, WorkerRunner):
+        return
+    open_loop(environment, run.scenarios.values(), settings)
+    if not isinstance(environment.runner, WorkerRunner):
+        conduct(environment, preparation.blueprints.values(), settings)
         _begin_to_watch(environment, preparation, settings)
 
 
@@ -232,8 +237,8 @@ def _begin_to_watch(environment: Environment, preparation: Preparation, settings
         return
     judgement.servers = Servers(preparation, settings)
     if recorder is not None:
-        warm_at_s = (recorder.tally.origin_ns + recorder.tally.warmup_ns) / 1e9 if settings.warmup_s else 0.0
-        judgement.servers.watch.begin(lambda: warm_at_s, wait=True)
+        tally = recorder.tally
+        judgement.servers.watch.begin(lambda: tally.run_from_ns / 1e9 if settings.warmup_s else 0.0, wait=True)
     else:
         judgement.servers.watch.begin(lambda: judgement.warm_at_s if settings.warmup_s else 0.0, wait=False)
 
