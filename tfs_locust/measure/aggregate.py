@@ -100,4 +100,5 @@ class Aggregate:
             health=snapshot.health,
             checked=snapshot.checked,
             peers=snapshot.peers,
+            load_ns=snapshot.load_ns,
         )
