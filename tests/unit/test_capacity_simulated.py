@@ -33,7 +33,7 @@ def answer_of(server: VirtualServer, *expressions: str, most_s: float = WITHIN_S
 
 
 @settings(max_examples=6, derandomize=True)
-@given(st.floats(350, 1000), st.integers(0, 1000))
+@given(st.floats(350, 700), st.integers(0, 1000))
 def test_an_m_d_1_queue_in_open_loop(by_second: float, seed: int) -> None:
     """Found within 10 % of what theory says, confirmed, in less than five minutes and 20 levels."""
     answer = answer_of(VirtualServer(fixed(1 / by_second), seed=seed))
@@ -43,7 +43,7 @@ def test_an_m_d_1_queue_in_open_loop(by_second: float, seed: int) -> None:
     assert answer.best.figures.rows_per_s == pytest.approx(4 * answer.value, rel=0.10)
 
 
-@settings(max_examples=10, derandomize=True)
+@settings(max_examples=7, derandomize=True)
 @given(st.floats(100, 1500), st.floats(0.03, 0.3), st.integers(0, 1000))
 def test_a_queue_in_closed_loop(by_second: float, bound_s: float, seed: int) -> None:
     """n users of one server wait for n services each: the capacity is the bound in service times, to the user."""
@@ -61,7 +61,7 @@ def test_a_batch_server_of_fixed_cost(largest: int, cost_s: float, seed: int) ->
     assert answer.value == pytest.approx(largest / cost_s, rel=0.10)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_noisy_server(seed: int) -> None:
     """Services that vary by a factor of 3, and spells of half the speed: near the capacity of the spells."""
     dice = random.Random(seed)
@@ -74,7 +74,7 @@ def test_a_noisy_server(seed: int) -> None:
     assert answer.value == pytest.approx(590, rel=0.10)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("unit", list(Unit))
 def test_a_cliff(seed: int, unit: Unit) -> None:
     """A server that turns three times slower once 20 wait falls, and comes up again only when it is left alone: the
