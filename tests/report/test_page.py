@@ -13,8 +13,12 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.report.runs import run
+from tests.unit.virtual_server import VirtualServer, fixed, search
+from tfs_locust.judge.capacity import CapacityRun, SearchSettings
+from tfs_locust.judge.level import Unit
 from tfs_locust.judge.verdict import judge
 from tfs_locust.measure.aggregate import Aggregate
+from tfs_locust.report import capacity
 from tfs_locust.report.html import page
 from tfs_locust.report.report import Result, build
 
@@ -76,6 +80,23 @@ def test_a_page_of_nothing_draws_nothing(browser: webdriver.Chrome, tmp_path: Pa
     show(browser, tmp_path / "report.html", build(view, judge(view, ()), {}))
     said = ask(browser, "return [...document.querySelectorAll('.plot')].map(plot => plot.textContent)")
     assert said == ["Nothing was measured."] * 5
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_knee_is_drawn(browser: webdriver.Chrome, tmp_path: Path, scheme: str) -> None:
+    """Two lines and the objective's bound; the levels that fail are red, in the colours of the scheme."""
+    server = VirtualServer(fixed(0.02), largest_batch=8, unit=Unit.USERS)
+    found = CapacityRun(SearchSettings())
+    search(server, found)
+    assert found.answer is not None
+    result = {**run(seconds=3), "capacity": capacity.section(found.answer, found.search.chosen)}
+    show(browser, tmp_path / "report.html", result, scheme=scheme)
+    assert ask(browser, "return document.querySelectorAll('#capacity .scatterlayer .js-line').length") == 3
+    colors = ask(browser, "return document.getElementById('capacity').data[1].marker.color")
+    red, orange = {"light": ("#b3261e", "#b3570d"), "dark": ("#f28b82", "#eda35c")}[scheme]
+    assert colors == [orange] * 7 + [red] * 5
+    assert ask(browser, "return document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 

@@ -84,8 +84,11 @@ def judge(
     limits: Limits | None = None,
     aborted: str = "",
     series: Mapping[str, Series] | None = None,
+    ended: bool = True,
 ) -> Verdict:
     """The verdict on a run that has ended. ``series`` are those that objectives may name, by name.
+
+    Of a stretch of a run that goes on (``ended`` is False) requests in flight and last reports are not asked for.
 
     ``aborted`` tells why the run was ended before its time, for a reason that is not in the measurement. A run that is
     ended because an objective is surely broken is not aborted in this sense: its FAIL is decided.
@@ -97,7 +100,7 @@ def judge(
     )
     broken = [f"objective-failed: {describe(one)}" for one in judged if one.state is Decision.FAIL]
     undecided = [f"undecided: {describe(one)}" for one in judged if one.state is Decision.UNDECIDED]
-    doubts = list(_doubts(view, objectives, limits))
+    doubts = list(_doubts(view, objectives, limits, ended=ended))
     if aborted:
         doubts.append(f"aborted: {aborted}")
     if not broken and not _ended_well(view):
@@ -130,28 +133,31 @@ def describe(judged: Judged) -> str:
     objective = judged.objective
     if judged.measured is None:
         return f"{objective.expression} ({judged.note})"
-    if objective.is_time:
-        measured = f"{judged.measured * 1e3:.4g} ms"
-    elif objective.metric == "error_rate":
-        measured = f"{judged.measured * 100:.4g} %"
-    elif objective.metric == SERIES:
-        measured = f"{judged.measured:.4g}"
-    else:
-        measured = f"{judged.measured:,.1f}/s"
-    return f"{objective.expression}, measured {measured}" + (f" ({judged.note})" if judged.note else "")
+    return f"{objective.expression}, measured {measured(judged)}" + (f" ({judged.note})" if judged.note else "")
+
+
+def measured(judged: Judged) -> str:
+    """The measured value with its unit; empty if there is none."""
+    if judged.measured is None:
+        return ""
+    if judged.objective.is_time:
+        return f"{judged.measured * 1e3:.4g} ms"
+    if judged.objective.metric == "error_rate":
+        return f"{judged.measured * 100:.4g} %"
+    return f"{judged.measured:.4g}" if judged.objective.metric == SERIES else f"{judged.measured:,.1f}/s"
 
 
 def _ended_well(view: View) -> bool:
     return any(cell.count for key, cell in view.judged().items() if key.key.outcome is Outcome.OK)
 
 
-def _doubts(view: View, objectives: Sequence[Objective], limits: Limits) -> Iterator[str]:
+def _doubts(view: View, objectives: Sequence[Objective], limits: Limits, *, ended: bool) -> Iterator[str]:
     """Every reason not to believe what was measured."""
     if not view.workers:
         yield "no-data: no worker ever reported"
     strictest = max([Fraction(99, 100), *(o.statistic for o in objectives if isinstance(o.statistic, Fraction))])
     for worker in view.workers:
-        yield from _incomplete(worker)
+        yield from _incomplete(worker) if ended else _unheard(worker)
         yield from _limited(worker, strictest, view.load_ns, limits)
     yield from _unsent(view, limits)
 
@@ -188,6 +194,15 @@ def _incomplete(worker: Worker) -> Iterator[str]:
                 f"drain-unfinished: worker {worker.name} has not given its last report; {worker.missing:,} of its "
                 "requests were in flight"
             )
+
+
+def _unheard(worker: Worker) -> Iterator[str]:
+    """What is missing of a worker while the run goes on."""
+    match worker.state:
+        case WorkerState.MISSING | WorkerState.LOST:
+            yield from _incomplete(worker)
+        case WorkerState.LATE:
+            yield f"generator-limited: worker {worker.name} is late with its reports"
 
 
 def _limited(worker: Worker, strictest: Fraction, load_ns: int, limits: Limits) -> Iterator[str]:

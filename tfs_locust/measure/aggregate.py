@@ -104,4 +104,5 @@ class Aggregate:
             offered=snapshot.offered,
             checked=snapshot.checked,
             peers=snapshot.peers,
+            load_ns=snapshot.load_ns,
         )

@@ -57,6 +57,17 @@ class Cell:
         self.request_bytes += other.request_bytes
         self.response_bytes += other.response_bytes
 
+    def since(self, before: Cell) -> Cell:
+        """What was counted after ``before``, an earlier state of this one; ``ValueError`` if it is none."""
+        return Cell(
+            self.response.since(before.response),
+            self.service.since(before.service),
+            self.count - before.count,
+            self.rows - before.rows,
+            self.request_bytes - before.request_bytes,
+            self.response_bytes - before.response_bytes,
+        )
+
     def to_wire(self) -> list[Any]:
         """Lists and integers, ready for msgpack or JSON."""
         return [

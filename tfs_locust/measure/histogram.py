@@ -129,6 +129,29 @@ class Histogram:
         self._minimum = min(self._minimum, other._minimum)
         self._maximum = max(self._maximum, other._maximum)
 
+    def since(self, before: Histogram) -> Histogram:
+        """What was recorded after ``before``, an earlier state of this one; ``ValueError`` if it is none.
+
+        Exact bucket by bucket. The extremes are exact where they moved; else only their bucket is known, and the
+        minimum is the shortest duration in it, the maximum the longest. So ``before`` and this merged give back all.
+        """
+        window = Histogram()
+        for bucket in self.buckets.keys() | before.buckets.keys():
+            count = self.buckets.get(bucket, 0) - before.buckets.get(bucket, 0)
+            if count < 0:
+                raise ValueError("more was counted before than after")
+            if count:
+                window.buckets[bucket] = count
+        window.total_ns = self.total_ns - before.total_ns
+        window.saturated = self.saturated - before.saturated
+        if window.buckets:
+            moved_down, moved_up = self._minimum < before._minimum, self._maximum > before._maximum
+            # of what was longer than an hour the last bucket does not tell how long
+            last = self._maximum if window.saturated else _last_of(max(window.buckets))
+            window._minimum = self._minimum if moved_down else max(min(window.buckets), self._minimum)
+            window._maximum = self._maximum if moved_up else min(last, self._maximum)
+        return window
+
     def quantile(self, q: float | Fraction) -> int | None:
         """The shortest duration that at least ``ceil(q * count)`` of all durations do not exceed, for 0 <= q <= 1.
 

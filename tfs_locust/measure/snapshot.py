@@ -23,16 +23,39 @@ class Health:
     """Processor time of the worker process by wall time: 1.0 is one whole core. None if it was not measured."""
     throttled_share: float | None = None
     """The part of the time in which the worker's cgroup held it back, 0 to 1. None if it was not measured."""
+    watched_ns: int = 0
+    """The time over which the two shares were measured; 0 if that was not told, and then they cannot be subtracted."""
+
+    def since(self, before: Health) -> Health:
+        """How the generator fared after ``before``, an earlier state of this one.
+
+        The shares are None where no reading of the processor time came in between, or none tells of its time.
+        """
+        watched_ns = self.watched_ns - before.watched_ns
+        return Health(
+            self.send_lag.since(before.send_lag),
+            self.loop_lag.since(before.loop_lag),
+            self._share_since(before, self.cpu_share, before.cpu_share),
+            self._share_since(before, self.throttled_share, before.throttled_share),
+            watched_ns,
+        )
+
+    def _share_since(self, before: Health, now: float | None, then: float | None) -> float | None:
+        passed_ns = self.watched_ns - before.watched_ns
+        if now is None or passed_ns <= 0:
+            return None
+        return max(0.0, (now * self.watched_ns - (then or 0.0) * before.watched_ns) / passed_ns)
 
     def to_wire(self) -> list[Any]:
         """Lists and numbers, ready for msgpack or JSON."""
-        return [self.send_lag.to_wire(), self.loop_lag.to_wire(), self.cpu_share, self.throttled_share]
+        shares = (self.cpu_share, self.throttled_share, self.watched_ns)
+        return [self.send_lag.to_wire(), self.loop_lag.to_wire(), *shares]
 
     @classmethod
     def from_wire(cls, wire: list[Any]) -> Health:
         """What :meth:`to_wire` gave."""
-        send_lag, loop_lag, cpu_share, throttled_share = wire
-        return cls(Histogram.from_wire(send_lag), Histogram.from_wire(loop_lag), cpu_share, throttled_share)
+        send_lag, loop_lag, *shares = wire
+        return cls(Histogram.from_wire(send_lag), Histogram.from_wire(loop_lag), *shares)
 
 
 @dataclass(slots=True)

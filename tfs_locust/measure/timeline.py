@@ -58,14 +58,30 @@ class Second:
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
+    def since(self, before: Second) -> Second:
+        """What was counted after ``before``, an earlier state of this second. Its longest time is exact where it moved,
+        else the longest in its bucket; its users are those of now."""
+        buckets = {bucket: count - before.buckets.get(bucket, 0) for bucket, count in self.buckets.items()}
+        buckets = {bucket: count for bucket, count in buckets.items() if count}
+        maximum_ns = self.maximum_ns
+        if maximum_ns == before.maximum_ns:
+            maximum_ns = min(maximum_ns, max((bucket + _width(bucket) - 1 for bucket in buckets), default=0))
+        return Second(
+            self.count - before.count,
+            self.failures - before.failures,
+            self.rows - before.rows,
+            self.users,
+            maximum_ns,
+            buckets,
+        )
+
     def quantile(self, q: float) -> int | None:
         """The response time in ns that ``q`` of the good requests did not exceed, within 1.6 %; None without any."""
         rank = max(1, math.ceil(q * sum(self.buckets.values())))
         for bucket in sorted(self.buckets):
             rank -= self.buckets[bucket]
             if rank <= 0:
-                width = 1 << max(bucket.bit_length() - _BITS, 0)
-                return min(bucket + width // 2, self.maximum_ns)
+                return min(bucket + _width(bucket) // 2, self.maximum_ns)
         return None
 
     def to_wire(self) -> list[Any]:
@@ -78,6 +94,11 @@ class Second:
         """What :meth:`to_wire` gave."""
         count, failures, rows, users, maximum_ns, flat = wire
         return cls(count, failures, rows, users, maximum_ns, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _width(bucket: int) -> int:
+    """How many nanoseconds a bucket is wide."""
+    return 1 << max(bucket.bit_length() - _BITS, 0)
 
 
 def merge_timelines(timelines: Iterable[dict[int, Second]]) -> dict[int, Second]:

@@ -43,12 +43,19 @@ class Worker:
     """Answers that were decoded and compared with what is expected."""
     peers: dict[str, int] = field(default_factory=dict)
     """Answers by the address that gave them."""
+    load_ns: int = 0
+    """How long it had sent load after the warm-up when it told this."""
 
     @property
     def missing(self) -> int:
         """Requests known to have been sent whose end is not in the measurement. Of a lost worker this is the least
         number: what it sent after its last snapshot nobody knows."""
         return self.started - self.finished
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether more is to come of it."""
+        return self.state in {WorkerState.RUNNING, WorkerState.LATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,11 @@ class View:
             if wanted(key):
                 merged.merge(cell)
         return merged
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are sent and have not ended, of workers that are at work."""
+        return sum(one.missing for one in self.workers if one.is_at_work)
 
     def judged(self) -> dict[CellKey, Cell]:
         """The cells that objectives see: all but the warm-up's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfs_locust.report import units
+from tfs_locust.report.capacity import lines as lines_of_capacity
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines as lines_of_server
 
@@ -11,7 +12,7 @@ _COLUMNS = ("p50", "p90", "p99", "p99_9", "max")
 
 
 def closing_table(result: Result) -> str:
-    """Plain text, at most about a dozen lines."""
+    """Plain text, at most about a dozen lines, and one for each level of a search."""
     totals, throughput = result["totals"], result["throughput"]
     sentence = (
         f"{units.count(totals['requests'])} requests in {result['load_s']:.4g} s: {units.count(totals['ok'])} ok, "
@@ -39,6 +40,8 @@ def closing_table(result: Result) -> str:
             for one in result["objectives"]
         ]
         lines += ["", *units.aligned([["objective", "measured", "state"], *rows])]
+    if told := lines_of_capacity(result):
+        lines += ["", *told]
     verdict = result["verdict"]
     lines += ["", *(f"  {reason}" for reason in verdict["reasons"]), f"verdict: {verdict['state']}"]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from tfs_locust.report.capacity import capacity_of, csv_text
 from tfs_locust.report.console import closing_table
 from tfs_locust.report.hgrm import percentile_text
 from tfs_locust.report.html import page
@@ -40,12 +41,14 @@ def unwritable(directory: Path) -> str:
 def render(directory: Path, result: Result) -> tuple[Path, ...]:
     """Write every form but the JSON."""
     response, service = times_of(result)
+    capacity = capacity_of(result)
     return (
         write_text(directory / "summary.md", summary(result)),
         write_text(directory / "junit.xml", junit_xml(result)),
         write_text(directory / "response_time.hgrm", percentile_text(response)),
         write_text(directory / "service_time.hgrm", percentile_text(service)),
         write_text(directory / "report.html", page(result)),
+        *([] if capacity is None else [write_text(directory / "capacity.csv", csv_text(capacity))]),
     )
 
 

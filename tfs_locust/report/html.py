@@ -17,9 +17,10 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from tfs_locust.judge.level import Unit, load_text
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
-from tfs_locust.report import units
+from tfs_locust.report import capacity, units
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
 from tfs_locust.report.server import findings
@@ -43,12 +44,21 @@ def page(result: Result) -> str:
         count=units.count,
         measured=units.measured,
         number=units.number,
+        levels=capacity.rising,
+        level_verdict=capacity.verdict,
+        load=lambda value, unit: load_text(value, Unit(unit)),
+        capacity_notes=capacity.notes,
         inline=lambda name: Markup(_part(name)),  # noqa: S704  # our own files
     )
     return environment.get_template("page.html.j2").render(
         result=result,
         findings=findings(result),
-        plots={"percentiles": _percentiles(result), "timeline": _timeline(result), "server": server_plots(result)},
+        plots={
+            "percentiles": _percentiles(result),
+            "timeline": _timeline(result),
+            "server": server_plots(result),
+            "capacity": capacity.plot(result),
+        },
         library=_library(),
     )
 

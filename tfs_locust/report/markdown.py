@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfs_locust.report import units
+from tfs_locust.report.capacity import TABLE_HEAD, capacity_of, notes, table
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines
 
@@ -44,6 +45,10 @@ def summary(result: Result) -> str:
         ]
     if told := lines(result):
         parts += ["", *(f"- {_escaped(line)}" for line in told)]
+    if (capacity := capacity_of(result)) is not None:
+        told_of_levels = _table(TABLE_HEAD, [[_escaped(cell) for cell in row] for row in table(capacity)])
+        told_of_objectives = (f"- {_escaped(note)}" for note in notes(capacity))
+        parts += ["", "## Capacity", "", _escaped(capacity["sentence"]), *told_of_objectives, "", *told_of_levels]
     return "\n".join(parts) + "\n"
 
 

@@ -127,6 +127,36 @@
     }
   };
 
+  // the knee: a level is a point on both lines, its sign the verdict
+  const drawCapacity = () => {
+    const {label, verdict, achieved, p50_ms, p99_ms, bounds} = data.capacity;
+    const sign = one => one === "PASS" ? "circle" : one === "open" ? "circle-open" : one.startsWith("FAIL") ? "x" : "diamond-open";
+    const points = (name, hue, y) => {
+      const hues = verdict.map(one => color(one.startsWith("FAIL") ? "red" : one.startsWith("INVALID") ? "amber" : hue));
+      return {
+        ...line(name, hue, achieved, y, (ms, at) => `${label[at]}: ${duration(ms)}, ${verdict[at].replace(/</g, "&lt;")}`),
+        mode: "lines+markers", marker: {size: 8, symbol: verdict.map(sign), color: hues, line: {width: 1.5, color: hues}},
+      };
+    };
+    const right = Math.max(...achieved);
+    draw("capacity", [
+      points("p50", "blue", p50_ms),
+      points("p99", "orange", p99_ms),
+      ...bounds.map(bound => ({
+        x: [0, 1.05 * right], y: [bound.ms, bound.ms], mode: "lines", hoverinfo: "skip", showlegend: false,
+        line: {color: color("red"), width: 1.5, dash: "5px 4px"},
+      })),
+    ], {
+      hovermode: "closest",
+      xaxis: {range: [-0.02 * right, 1.05 * right], fixedrange: true, ticksuffix: "/s", nticks: narrow.matches ? 4 : 8, tickformat: ",~r"},
+      yaxis: decades([...p50_ms, ...p99_ms, ...bounds.map(bound => bound.ms)]),
+      annotations: bounds.map(bound => ({
+        text: bound.label.replace(/&/g, "&amp;").replace(/</g, "&lt;"), showarrow: false, font: {color: color("red")},
+        x: 0, xanchor: "left", y: Math.log10(bound.ms), yanchor: "bottom",
+      })),
+    });
+  };
+
   if (!window.DecompressionStream) {
     document.querySelectorAll(".plot").forEach(holder => { holder.textContent = "Drawn by browsers of 2023 and newer."; });
     return;
@@ -137,7 +167,7 @@
   script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   document.head.append(script);
 
-  const drawAll = () => { drawPercentiles(); drawTimeline(); };
+  const drawAll = () => { if (data.capacity) drawCapacity(); drawPercentiles(); drawTimeline(); };
   for (const query of [dark, narrow]) query.addEventListener("change", drawAll);
   drawAll();
 })();
