@@ -60,7 +60,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 37
+    assert len(actions) == 40
     assert all(action.help and action.include_in_web_ui for action in actions)
     assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
 

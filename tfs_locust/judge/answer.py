@@ -25,11 +25,13 @@ NOTHING_PASSED = "nothing-passed"
 TIME = "time"
 LEVELS = "levels"
 CONFIRMATIONS = "confirmations"
+INTERRUPTED = "interrupted"
 """What a search may run out of."""
 
 _LACKED = {
     TIME: "the time was over",
     LEVELS: "no more levels were allowed",
+    INTERRUPTED: "the search was interrupted",
     CONFIRMATIONS: "too many levels that had passed did not pass again",
 }
 

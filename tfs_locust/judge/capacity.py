@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from tfs_locust.judge.answer import (
     CONFIRMATIONS,
+    INTERRUPTED,
     LEVELS,
     TIME,
     Answer,
@@ -153,6 +154,11 @@ class Search:
             ends_by_s=self._begin_s + self.settings.total_s - reserved_s,
         )
 
+    def so_far(self) -> Answer:
+        """The answer of a search that is not over."""
+        settings = self.settings
+        return answer(self.results, settings.unit, settings.resolution, self.chosen.objectives, INTERRUPTED)
+
     def conclude_level(self, result: LevelResult) -> None:
         """What became of the level that was asked for last."""
         self.results.append(result)
@@ -245,6 +251,11 @@ class CapacityRun:
         self._criteria = Criteria(
             self.search.chosen.objectives, confidence, limits or Limits(), shortfall=settings.resolution
         )
+
+    def interrupt(self) -> None:
+        """It ends before its time: what was found so far is the answer."""
+        if self.answer is None:
+            self.answer = self.search.so_far()
 
     def observe(self, now_s: float, view: View, *, reached: bool = True) -> float | None:
         """The load to send now, in the search's unit; None when there is the answer.

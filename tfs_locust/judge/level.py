@@ -187,12 +187,12 @@ def judge_level(level: Level, stretch: View, criteria: Criteria) -> Judgement:
     if told := _first(reasons, "generator-limited"):
         return Judgement(State.INVALID, GENERATOR, told, reasons)
     for reason in reasons:
-        if reason.partition(":")[0] not in {"objective-failed", "overloaded", "undecided", "no-data"}:
+        if reason.partition(":")[0] not in {"objective-failed", "overloaded", "unsent", "undecided", "no-data"}:
             return Judgement(State.INVALID, DOUBT, reason, reasons)
     for one in verdict.objectives:
         if one.state is Decision.FAIL:
             return Judgement(State.FAIL, one.objective.expression, _in_short(one), reasons)
-    if missing:
+    if missing or (missing := _first(reasons, "unsent")):
         return Judgement(State.FAIL, THROUGHPUT, missing, reasons)
     if told := _first(reasons, "no-data"):
         return Judgement(State.INVALID, NO_DATA, told, reasons)

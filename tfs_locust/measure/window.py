@@ -82,6 +82,7 @@ def _worker(before: Worker | None, after: Worker) -> Worker:
         started=after.started - before.started,
         finished=after.finished - before.finished,
         unsent=after.unsent - before.unsent,
+        offered=after.offered - before.offered,
         health=after.health.since(before.health),
         checked=after.checked - before.checked,
         peers={peer: answers for peer, answers in peers.items() if answers},

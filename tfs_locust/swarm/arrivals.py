@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tfs_locust.judge.capacity import CapacityError, SearchSettings
+from tfs_locust.judge.level import Unit
+from tfs_locust.judge.trial import Pace
 from tfs_locust.load.arrival import Arrival, ArrivalError, closed, constant, parse_arrival
 from tfs_locust.swarm.settings import Settings
 
@@ -34,18 +38,47 @@ def by_rate(settings: Settings) -> bool:
     return settings.profile is not None and settings.profile.unit == "rate"
 
 
+def search_settings(settings: Settings, arrivals: Iterable[Arrival], run_time_s: float | None) -> SearchSettings:
+    """How capacity is searched: by the rate where user classes share one, else by users. Raises CapacityError."""
+    given = dict(settings.search)
+    if run_time_s:
+        given.setdefault("total_s", float(run_time_s))
+    pace = {name: given.pop(name) for name in Pace.__dataclass_fields__ if name in given}
+    unit = Unit.USERS if shared_arrival(arrivals) is None else Unit.RATE
+    return SearchSettings(unit=unit, pace=replace(Pace(), **pace), **given)  # type: ignore[arg-type]
+
+
 def shared_arrival(arrivals: Iterable[Arrival]) -> Arrival | None:
     """The arrival of the one schedule of the run, of those that have no rate of their own; None where there is none."""
     return next((one for one in arrivals if one.is_open and one.rate is None), None)
 
 
-def problems_of(arrivals: Iterable[Arrival], settings: Settings) -> list[str]:
+def problems_of(arrivals: Collection[Arrival], settings: Settings, run_time_s: float | None) -> list[str]:
     """What does not go together in a run."""
-    arrivals = list(arrivals)
     if not arrivals:
         return []
+    return _problems_of_rates(arrivals, settings) + _problems_of_search(arrivals, settings, run_time_s)
+
+
+def _problems_of_search(arrivals: Iterable[Arrival], settings: Settings, run_time_s: float | None) -> list[str]:
+    if not settings.find_capacity:
+        return ["--tfs-capacity-param: there is no --tfs-find-capacity that it could belong to"] * bool(settings.search)
+    problems = []
+    if settings.profile is not None:
+        problems.append("--tfs-find-capacity and --tfs-shape exclude each other: leave one of them out")
+    if settings.warmup_s:
+        problems.append("--tfs-warmup: in a search each level has its own; say --tfs-capacity-param warmup=5s")
+    try:
+        search_settings(settings, arrivals, run_time_s)
+    except CapacityError as error:
+        problems += [f"--tfs-capacity-param: {problem}" for problem in error.problems]
+    return problems
+
+
+def _problems_of_rates(arrivals: Iterable[Arrival], settings: Settings) -> list[str]:
     shared = shared_arrival(arrivals)
     problems = []
+    comes = by_rate(settings) or settings.find_capacity
     if any(one != shared for one in arrivals if one.is_open and one.rate is None):
         problems.append("user classes without a rate of their own share one schedule: give them the same arrival")
     if shared is None and settings.rate is not None:
@@ -55,14 +88,14 @@ def problems_of(arrivals: Iterable[Arrival], settings: Settings) -> list[str]:
         )
     elif shared is not None and shared.kind == "trace" and settings.rate is not None:
         problems.append(f"--tfs-rate {settings.rate:g}: a trace has times of its own: leave one of them out")
-    elif settings.rate is not None and by_rate(settings):
-        problems.append(f"--tfs-rate {settings.rate:g}: the shape says the rate: leave one of them out")
+    elif settings.rate is not None and comes:
+        problems.append(f"--tfs-rate {settings.rate:g}: the shape, or the search, says the rate: leave one of them out")
     elif by_rate(settings) and (shared is None or shared.kind == "trace"):
         problems.append(
             "--tfs-shape with unit=rate: no user class takes the rate: give one an arrival without a rate of its "
             "own, as poisson"
         )
-    elif shared is not None and shared.kind != "trace" and settings.rate is None and not by_rate(settings):
+    elif shared is not None and shared.kind != "trace" and settings.rate is None and not comes:
         problems.append(
             f"arrival {shared} has no rate: say {shared}:50 for 50 requests per second of each user, or give the whole "
             "run's with --tfs-rate"

@@ -28,6 +28,7 @@ from locust.runners import (
 )
 
 from tfs_locust.judge.verdict import ExitCode
+from tfs_locust.swarm.capacity_shape import CapacityShape
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import end_offering
@@ -154,6 +155,8 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
         measurement.watcher.kill(block=False)
     if judgement.servers is not None:
         judgement.servers.watch.end()
+    if isinstance(environment.shape_class, CapacityShape):
+        judgement.search = environment.shape_class.end()
     options = environment.parsed_options or Namespace()
     hosts = [environment.host] if environment.host else [str(one.host) for one in predict_users(environment)]
     judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
@@ -188,7 +191,7 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = ExitCode.INVALID if ran else None
         return
     code = judgement.verdict.exit_code
-    if code is ExitCode.PASS and not judgement.objectives:
+    if code is ExitCode.PASS and not judgement.objectives and judgement.search is None:
         # Locust's own rule stands, by our count too: of workers that go by themselves it does not hear all failures
         options = environment.parsed_options or Namespace(exit_code_on_error=1)
         environment.process_exit_code = options.exit_code_on_error if judgement.failures() else None

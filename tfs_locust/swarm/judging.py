@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfs_locust.judge.capacity import CapacityRun
+from tfs_locust.judge.found import judge_search
 from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict, hopeless, judge
 from tfs_locust.measure.aggregate import Aggregate
@@ -19,6 +21,7 @@ from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
+from tfs_locust.report.capacity import section as capacity_section
 from tfs_locust.report.console import closing_table
 from tfs_locust.report.queries import Answered, series_of
 from tfs_locust.report.report import Result, build
@@ -42,6 +45,8 @@ class Judgement:
         self.objectives = objectives
         self.aggregate = Aggregate()
         self.aborted = ""
+        self.search: CapacityRun | None = None
+        """Where capacity was searched, once that is over."""
         self.result: Result | None = None
         self.verdict: Verdict | None = None
         self.servers: Servers | None = None
@@ -91,20 +96,28 @@ class Judgement:
             watched = Watched() if self.servers is None else self.servers.watched()
             watched = replace(watched, answers=self._ask(view))
             sections = server_sections(view, watched, users=users, started_s=self._started.timestamp())
-            self.verdict = judge(
-                view,
-                self.objectives,
-                confidence=self._settings.confidence,
-                limits=self._settings.limits,
-                aborted=self.aborted,
-                series=series_of(sections),
-            )
+            self.verdict = self._judge(view, sections)
             self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
             for finding in findings(self.result):
                 _logger.warning("%s: %s", finding["id"], finding["sentence"])
             if self._settings.report is not None:
                 self._write(self._settings.report, self.result)
         return self.result
+
+    def _judge(self, view: View, sections: dict[str, Any]) -> Verdict:
+        confidence, limits = self._settings.confidence, self._settings.limits
+        if self.search is not None and self.search.answer is not None:
+            answer = self.search.answer
+            sections["capacity"] = capacity_section(answer, self.search.search.chosen)
+            return judge_search(view, answer, confidence=confidence, limits=limits, aborted=self.aborted)
+        return judge(
+            view,
+            self.objectives,
+            confidence=confidence,
+            limits=limits,
+            aborted=self.aborted,
+            series=series_of(sections),
+        )
 
     def _ask(self, view: View) -> list[Answered]:
         """What a Prometheus has of the servers, over the time in which load was on."""

@@ -5,6 +5,7 @@ Importing this module registers the listeners. What lives hangs on the environme
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -12,14 +13,14 @@ from locust import events
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from tfs_locust.swarm.arrivals import shared_arrival
+from tfs_locust.swarm.arrivals import arrival_of, shared_arrival
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.conductor import Conductor
-from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users
+from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.open_loop import OpenLoop
 from tfs_locust.swarm.orders import MESSAGE, Orders
 from tfs_locust.swarm.scenario import Scenario
-from tfs_locust.swarm.settings import Settings
+from tfs_locust.swarm.settings import Settings, read_settings
 
 _LOCAL = "local"
 
@@ -43,7 +44,7 @@ def conduct(environment: Environment, blueprints: Iterable[Blueprint], settings:
     measurement.conductor = Conductor(
         arrival,
         settings.seed,
-        settings.rate if settings.profile is None else getattr(environment.shape_class, "rate", None),
+        settings.rate or getattr(environment.shape_class, "rate", None),
         lambda: _present(environment, names),
         lambda orders: _tell(environment, measurement, orders),
     )
@@ -96,6 +97,22 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         runner.register_message(MESSAGE, _on_orders)
         return
     environment.events.spawning_complete.add_listener(_on_spawning_complete(environment))
+    _enough_users(environment)
+
+
+def _enough_users(environment: Environment) -> None:
+    """Where a schedule says how many requests there are, users only send them: one for each process, if not said."""
+    options = environment.parsed_options
+    if options is None or not starts_by_itself(environment):
+        return
+    settings = read_settings(options)[0]
+    if options.num_users is None and shared_arrival(
+        arrival_of(one, settings, []) for one in predict_users(environment)
+    ):
+        processes = getattr(options, "processes", None) or 0
+        forked = processes if processes >= 0 else os.cpu_count() or 1
+        options.num_users = max(getattr(options, "expect_workers", None) or 1, forked)
+        options.spawn_rate = options.spawn_rate or options.num_users
 
 
 def _on_spawning_complete(environment: Environment) -> Any:

@@ -56,6 +56,14 @@ def add_options(parser: ArgumentParser) -> None:
         action=_Several,
         metavar="NAME=VALUE",
     )
+    add("find-capacity", "Search the largest load inside the objectives: users, or the rate", action="store_true")
+    add("resolution", "How finely capacity is searched. Default: 5%%", metavar="SHARE")
+    add(
+        "capacity-param",
+        "Of the search, as start=10 | max=2000 | time=10m | warmup=2s | window=2s",
+        action=_Several,
+        metavar="NAME=VALUE",
+    )
     add("max-in-flight", "Of each user with a rate; beyond it requests are unsent. Default: 1000", metavar="N")
     add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
     add("payloads", "Distinct payloads, sent in turn. Default: 64; of a file: all", metavar="N")

@@ -57,7 +57,8 @@ def prepare(
         found.blueprints[user_class] = one
         if plan is not None:
             found.plans[one.name] = plan
-    found.problems += problems_of((one.arrival for one in found.blueprints.values()), settings)
+    arrivals = [one.arrival for one in found.blueprints.values()]
+    found.problems += problems_of(arrivals, settings, getattr(options, "run_time", None))
     if leads:
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
     handed = getattr(options, "tfs_planned", handed_out({}, settings))

@@ -80,6 +80,9 @@ class Settings:
     max_in_flight: int | None = None
     profile: Profile | None = None
     """Load over time."""
+    find_capacity: bool = False
+    search: dict[str, float] = field(default_factory=dict)
+    """How, as the fields of SearchSettings, and of the Pace in it."""
     server_metrics: tuple[str, ...] = (AUTO,)
     """URLs of pages; ``auto`` among them stands for those that the targets may have."""
 
@@ -145,6 +148,8 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         rate=read("rate", values.rate),
         max_in_flight=read("max-in-flight", values.at_least(1)),
         profile=_profile(options, problems),
+        find_capacity=bool(getattr(options, "tfs_find_capacity", False)),
+        search=read_each("capacity-param", values.search) | _named("resolution", read("resolution", values.share)),
         batching_parameters_file=read("batching-parameters-file", values.readable),
         server_cpus=read("server-cpus", values.at_least(1)),
         grpc_max_threads=read("grpc-max-threads", values.at_least(1)),
@@ -178,6 +183,10 @@ def _given(options: Namespace, name: str) -> list[str]:
     """The texts of a repeatable option; the web form gives one text."""
     given = getattr(options, "tfs_" + name.replace("-", "_"), None) or ""
     return [text for text in (BETWEEN.join(given) if isinstance(given, list) else given).split(BETWEEN) if text.strip()]
+
+
+def _named(name: str, value: float | None) -> dict[str, float]:
+    return {} if value is None else {name: value}
 
 
 def _profile(options: Namespace, problems: list[str]) -> Profile | None:

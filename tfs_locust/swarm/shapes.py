@@ -9,9 +9,12 @@ from locust import LoadTestShape, events
 from locust.env import Environment
 from locust.runners import STATE_INIT, STATE_STOPPED, WorkerRunner
 
+from tfs_locust.judge.capacity import CapacityError
 from tfs_locust.load.profile import Course, Profile
+from tfs_locust.swarm.arrivals import arrival_of, search_settings
+from tfs_locust.swarm.capacity_shape import CapacityShape
 from tfs_locust.swarm.measurement import measurement_of, predict_users
-from tfs_locust.swarm.settings import read_settings
+from tfs_locust.swarm.settings import Settings, read_settings
 
 
 class ProfileShape(LoadTestShape):
@@ -60,11 +63,23 @@ class ProfileShape(LoadTestShape):
 
 def _choose(environment: Environment, options: Any) -> None:
     """Take the shape that the options say; without one, that of the locustfile stays."""
-    profile = read_settings(options)[0].profile
-    if profile is not None:
-        environment.shape_class = ProfileShape(environment, profile)
-    elif isinstance(environment.shape_class, ProfileShape):
+    settings = read_settings(options)[0]
+    if settings.find_capacity:
+        environment.shape_class = _search(environment, settings, options)
+    elif settings.profile is not None:
+        environment.shape_class = ProfileShape(environment, settings.profile)
+    elif isinstance(environment.shape_class, ProfileShape | CapacityShape):
         environment.shape_class = None
+
+
+def _search(environment: Environment, settings: Settings, options: Any) -> CapacityShape | None:
+    """None where its settings are wrong, which is told by the check before load."""
+    arrivals = [arrival_of(one, settings, []) for one in predict_users(environment)]
+    try:
+        search = search_settings(settings, arrivals, getattr(options, "run_time", None))
+    except CapacityError:
+        return None
+    return CapacityShape(environment, settings, search)
 
 
 def _on_init(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
@@ -80,10 +95,13 @@ def _choose_by_form(environment: Environment) -> None:
     from flask import request
 
     runner = environment.runner
-    starts = request.path.endswith("/swarm") and request.method == "POST" and "tfs_shape" in request.form
-    if starts and runner is not None and runner.state in {STATE_INIT, "ready", STATE_STOPPED}:
-        given = {name: request.form.get(name) for name in ("tfs_shape", "tfs_shape_param")}
-        _choose(environment, Namespace(**{**vars(environment.parsed_options or Namespace()), **given}))
+    starts = request.path.endswith("/swarm") and request.method == "POST"
+    if starts and runner is not None and runner.state in {STATE_INIT, STATE_STOPPED}:
+        options = dict(vars(environment.parsed_options or Namespace()))
+        for name, value in request.form.items():
+            if name.startswith("tfs_") and name in options:
+                options[name] = value == "true" if isinstance(options[name], bool) else value
+        _choose(environment, Namespace(**options))
 
 
 events.init.add_listener(_on_init)

@@ -123,6 +123,28 @@ def limit(text: str) -> tuple[str, float | None]:
     return field, None if value == "none" else parse(value)
 
 
+_SEARCH: dict[str, tuple[str, Callable[[str], float]]] = {
+    "start": ("start", rate),
+    "max": ("max_load", rate),
+    "growth": ("growth", rate),
+    "time": ("total_s", duration_s),
+    "levels": ("max_levels", at_least(1)),
+    "warmup": ("warmup_s", duration_s),
+    "window": ("window_s", duration_s),
+    "steady": ("steady_s", duration_s),
+    "cooldown": ("cooldown_s", duration_or_none_s),
+}
+
+
+def search(text: str) -> tuple[str, float]:
+    """``NAME=VALUE`` of a search for capacity, as the field of SearchSettings or Pace and its value."""
+    name, _, value = (part.strip() for part in text.partition("="))
+    if name not in _SEARCH:
+        raise ValueError(f"expected NAME=VALUE with one of {', '.join(_SEARCH)}")
+    field, parse = _SEARCH[name]
+    return field, parse(value)
+
+
 def dim(text: str) -> tuple[str, tuple[int, ...]]:
     """``NAME=N,N``."""
     name, _, sizes = text.strip().rpartition("=")

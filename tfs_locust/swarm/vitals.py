@@ -51,6 +51,7 @@ class Vitals:
         passed_s = (now_ns - from_ns) / 1e9
         if passed_s <= 0:
             return
+        self._tally.health.watched_ns = now_ns - from_ns
         self._tally.health.cpu_share = (used_s - from_s) / passed_s
         if throttled_us is not None and from_us is not None:
             self._tally.health.throttled_share = (throttled_us - from_us) / 1e6 / passed_s
