@@ -71,15 +71,17 @@ class NullServer:
 
 
 @contextmanager
-def null_server(core: int | None, folder: Path, *, delay_us: int = 0) -> Iterator[NullServer]:
-    """The null server, answering ``delay_us`` microseconds after it has read a request."""
+def null_server(core: int | None, folder: Path, *, delay_us: int = 0, queue_us: int = 0) -> Iterator[NullServer]:
+    """The null server, answering ``delay_us`` microseconds after it has read a request; with ``queue_us`` one request
+    after the other, each of which takes as long."""
     home = folder / "server"
     home.mkdir(exist_ok=True)
     metadata, reply = home / "metadata", home / "reply"
     metadata.write_bytes(workload.grpc_metadata())
     reply.write_bytes(workload.grpc_answer())
     command = [str(binary("null_server")), "--metadata", str(metadata), "--reply", str(reply)]
-    with started([*command, "--delay-us", str(delay_us)], core=core, folder=home, piped=True) as process:
+    late = ["--queue-us", str(queue_us)] if queue_us else ["--delay-us", str(delay_us)]
+    with started([*command, *late], core=core, folder=home, piped=True) as process:
         yield NullServer(process)
 
 

@@ -1,6 +1,8 @@
 // A model server that computes nothing: Predict and GetModelMetadata answer with the bytes of two files.
 //
-//   null_server --metadata FILE --reply FILE [--delay-us N]
+//   null_server --metadata FILE --reply FILE [--delay-us N | --queue-us N]
+//
+// With --queue-us Predicts are answered one after the other, each of which takes N us: the D/1 of a queue M/D/1.
 //
 // It listens on a free port of 127.0.0.1 and says so in its first line. On SIGUSR1, and on SIGTERM before it ends, it
 // prints one line of JSON: how many it has answered, and, if it answers late on purpose, how late it was since the last
@@ -19,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -44,11 +47,11 @@ int64_t now_ns() {
 
 struct Call;
 
-// Calls that are answered a fixed time after they were read. As the time is the same for all, they leave in the order
-// in which they came. gRPC's own alarms count whole milliseconds, so this is a thread that sleeps by the nanosecond.
+// Calls that are answered a fixed time after they were read, or after the one before them was answered, if that is later.
+// As the time is the same for all, they leave in the order in which they came. gRPC's own alarms count whole milliseconds, so this is a thread that sleeps by the nanosecond.
 class Delay {
  public:
-  explicit Delay(int64_t ns) : ns_(ns) {
+  Delay(int64_t ns, bool one_by_one) : ns_(ns), one_by_one_(one_by_one) {
     if (ns_ > 0) std::thread([this] { run(); }).detach();
   }
 
@@ -56,7 +59,8 @@ class Delay {
 
   void add(Call* call, int64_t read_ns) {
     std::lock_guard<std::mutex> guard(lock_);
-    waiting_.push_back({read_ns + ns_, call});
+    last_ns_ = (one_by_one_ ? std::max(read_ns, last_ns_) : read_ns) + ns_;
+    waiting_.push_back({last_ns_, call});
     some_.notify_one();
   }
 
@@ -69,6 +73,8 @@ class Delay {
   void run();
 
   const int64_t ns_;
+  const bool one_by_one_;
+  int64_t last_ns_ = 0;
   std::mutex lock_;
   std::condition_variable some_;
   std::deque<Due> waiting_;
@@ -118,7 +124,7 @@ class Service : public grpc::Service {
 };
 
 struct Server {
-  explicit Server(int64_t delay_ns) : delay(delay_ns) {}
+  Server(int64_t delay_ns, bool one_by_one) : delay(delay_ns, one_by_one) {}
 
   Service service;
   std::unique_ptr<grpc::ServerCompletionQueue> queue;
@@ -194,15 +200,16 @@ grpc::ByteBuffer read_file(const char* path) {
 
 int main(int count, char** arguments) {
   const char *metadata = nullptr, *reply = nullptr;
-  int64_t delay_us = 0;
+  int64_t delay_us = 0, queue_us = 0;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string name = arguments[i];
     if (name == "--metadata") metadata = arguments[i + 1];
     if (name == "--reply") reply = arguments[i + 1];
     if (name == "--delay-us") delay_us = atoll(arguments[i + 1]);
+    if (name == "--queue-us") queue_us = atoll(arguments[i + 1]);
   }
   if (!metadata || !reply) {
-    fprintf(stderr, "usage: null_server --metadata FILE --reply FILE [--delay-us N]\n");
+    fprintf(stderr, "usage: null_server --metadata FILE --reply FILE [--delay-us N | --queue-us N]\n");
     return 2;
   }
 
@@ -211,7 +218,7 @@ int main(int count, char** arguments) {
   for (const int number : {SIGUSR1, SIGTERM, SIGINT}) sigaddset(&signals, number);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  Server server(delay_us * 1000);
+  Server server((queue_us ? queue_us : delay_us) * 1000, queue_us > 0);
   server.metadata = read_file(metadata);
   server.reply = read_file(reply);
   int port = 0;
