@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfs_locust.report import units
+from tfs_locust.report.comparisons import lines as comparisons
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines
 
@@ -42,7 +43,7 @@ def summary(result: Result) -> str:
                 ["failure", "requests"], [[name, units.count(number)] for name, number in result["failures"].items()]
             ),
         ]
-    if told := lines(result):
+    if told := [*comparisons(result), *lines(result)]:
         parts += ["", *(f"- {_escaped(line)}" for line in told)]
     return "\n".join(parts) + "\n"
 
