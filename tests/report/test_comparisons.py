@@ -96,7 +96,7 @@ def test_the_page_has_a_section_only_where_there_is_a_comparison() -> None:
     """With the numbers of both, and a difference with its sign."""
     text = " ".join(" ".join(Page(page(compared(KEY, failed=2))).text).split())
     assert "Comparison, pair by pair" in text
-    for part in ("100 and 2 with a failure", "Grpc (grpc) 4 ms 100 % 1", "Rest (rest) 6.007 ms 0 % 1.5", "+2.007 ms"):
+    for part in ("Grpc grpc 4 ms 100 %", "Rest rest 6.007 ms 0 % +2.007 ms 1.5 1.486 to 1.514", "95 % bounds"):
         assert part in text
     assert "pair by pair" not in page(compared())
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report import units
-from tfs_locust.report.comparisons import names, sentence
+from tfs_locust.report.comparisons import sentence
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
 from tfs_locust.report.server import findings
@@ -50,7 +50,7 @@ def page(result: Result) -> str:
     return environment.get_template("page.html.j2").render(
         result=result,
         findings=findings(result),
-        comparisons=[(row, *names(row), sentence(row)) for row in result.get("comparisons", [])],
+        comparisons=[(row, sentence(row)) for row in result.get("comparisons", [])],
         plots={"percentiles": _percentiles(result), "timeline": _timeline(result), "server": server_plots(result)},
         library=_library(),
     )
