@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def _report(run: Locust, exit_code: int = 0) -> Any:
 
 def _sent(report: Any) -> dict[str, int]:
     """Requests of each class after the warm-up."""
-    return {row["scenario"]: row["requests"] for row in report["keys"]}
+    sent: Counter[str] = Counter()
+    for row in report["keys"]:
+        sent[row["scenario"]] += row["requests"]
+    return sent
 
 
 def _check(report: Any, before: tuple[int, int], after: tuple[int, int]) -> Any:
@@ -113,6 +117,17 @@ def test_open_loop(arrival: list[str], serving: Serving, locust: Start) -> None:
     times = {one["scenario"]: (one["response_time_s"], one["service_time_s"]) for one in report["keys"]}
     for response, service in times.values():  # a second request does not wait for what was the first one's time
         assert response["p50"] < service["p50"] + 0.1
+
+
+def test_a_pair_that_could_not_be_sent(serving: Serving, locust: Start) -> None:
+    """It is unsent, once, under the class whose users were to send it; what was due is all there."""
+    limits = ["--tfs-arrival", "constant", "--tfs-rate", "40", "--tfs-max-in-flight", "1", "-u", "2", "-r", "2"]
+    report = _report(locust(*_headless(*limits, model="slow"), **_hosts(serving)), exit_code=3)
+    (row,) = report["comparisons"]
+    unsent = report["totals"]["unsent"]
+    assert row["pairs"] + unsent == report["offered"]["requests"] > 50
+    assert 0 < row["pairs"] < unsent
+    assert _sent(report) == {"Grpc": row["pairs"] + unsent, "Rest": row["pairs"]}
 
 
 _SAME = """

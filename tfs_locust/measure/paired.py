@@ -90,8 +90,8 @@ class Paired:
         """Two-sided confidence bounds of the ratio; None for fewer than :data:`FEWEST` pairs.
 
         ``exp(mean +- z * deviation / sqrt(pairs))``: the interval for the mean of paired differences (NIST/SEMATECH
-        e-Handbook of Statistical Methods, 7.3.1.1), here of logarithms, with the normal distribution in place of
-        Student's. It takes the pairs to be independent of each other.
+        e-Handbook of Statistical Methods, on paired observations), here of logarithms, with the normal distribution in
+        place of Student's. It takes the pairs to be independent of each other.
         """
         mean, deviation = self.mean_x, self.deviation_x
         if mean is None or deviation is None or self.pairs < FEWEST:

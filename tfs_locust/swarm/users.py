@@ -79,11 +79,17 @@ _IN_A_ROW = 64
 
 
 def _predict(user: PredictUser) -> None:
-    """One request; or, where no wait is asked for, some: Locust's way from task to task costs as much as a request."""
+    """One request, or a pair; where no wait is asked for, some: Locust's way from task to task costs as much as one."""
+    both = type(user).against is not None
     for _ in range(_IN_A_ROW if type(user).wait_time is User.wait_time else 1):
-        ended = user.predict_both() if type(user).against else (user.predict(),)
+        if both:
+            own, other = user.predict_both()
+            ok = own.ok and other.ok
+        else:
+            prediction = user.predict()
+            ok = prediction is not None and prediction.ok
         # what fails at once might never let other greenlets run; Locust's way does
-        if user._state != LOCUST_STATE_RUNNING or not all(one and one.ok for one in ended):  # noqa: SLF001
+        if user._state != LOCUST_STATE_RUNNING or not ok:  # noqa: SLF001
             return
 
 
