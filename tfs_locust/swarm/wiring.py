@@ -259,7 +259,7 @@ def _say(plan: Blueprint, scenario: Scenario) -> None:
     if pairing is None or plan.against is None:
         _say_one(plan, scenario, scenario.stock.held)
         return
-    _logger.info("%s: each payload is sent twice, to be compared: as %s as well", plan.name, plan.against.name)
+    _logger.info("%s: each payload is sent as %s sends it as well, to be compared", plan.name, plan.against.name)
     for place, (one, its) in enumerate(((plan, scenario), (plan.against, pairing.other))):
         _say_one(one, its, [pair[place] for pair in scenario.stock.held])
 
