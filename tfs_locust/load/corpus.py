@@ -27,6 +27,8 @@ class Payload:
 
     body: bytes
     rows: int
+    against: bytes = b""
+    """The same inputs for the other of two ways that are compared, if there is one."""
 
 
 def input_shapes(signature: Signature, rows: int, dims: Dims) -> dict[str, tuple[int, ...]]:

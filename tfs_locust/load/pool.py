@@ -43,7 +43,7 @@ class Pool(Generic[Ready]):
         """There is nothing to refill with."""
         self.held_bytes = 0
         """Bytes of the bodies that are held, and of what Python needs to hold them."""
-        self._source = source
+        self.source = source
         self._prepare = prepare
         self._most, self._most_bytes, self._least = most, most_bytes, least
         self._pass = source.passes()
@@ -90,7 +90,7 @@ class Pool(Generic[Ready]):
             else:
                 self._start_pass()
             pause()
-        self.whole = self.whole or self._source.made
+        self.whole = self.whole or self.source.made
 
     def refill(self, most: int = 1) -> int:
         """Replace up to ``most`` payloads that were sent by the next of the source; returns how many came.
@@ -114,15 +114,15 @@ class Pool(Generic[Ready]):
         self._fresh.rotate(-(count % max(1, len(self._fresh))))
 
     def _hold(self, payload: Payload) -> None:
-        size = len(payload.body) + _OVERHEAD
+        size = len(payload.body) + len(payload.against) + _OVERHEAD
         self._fresh.append((self._prepare(payload), size))
         self.held_bytes += size
         self._empty_pass = False
 
     def _start_pass(self) -> None:
         if self._empty_pass:
-            raise CorpusError(f"{self._source.describe()}: has no more payloads; give one that can be read again")
-        self._pass, self._empty_pass = self._source.passes(), True
+            raise CorpusError(f"{self.source.describe()}: has no more payloads; give one that can be read again")
+        self._pass, self._empty_pass = self.source.passes(), True
 
     def _is_full(self) -> bool:
         return bool(self) and (len(self) == self._most or self.held_bytes >= self._most_bytes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,13 @@ class _Wanted:
     sizes: Iterator[int]
     seed: int
     encode: Encode
+    encode_against: Encode | None
 
     def payload(self, place: str, inputs: Inputs, rows: int | None = None) -> Payload:
         try:
-            return Payload(self.encode(inputs), rows_of(self.signature, inputs) if rows is None else rows)
+            body = self.encode(inputs)
+            against = b"" if self.encode_against is None else self.encode_against(inputs)
+            return Payload(body, rows_of(self.signature, inputs) if rows is None else rows, against)
         except CodecError as error:
             raise CorpusError(f"{place}: {error}") from error
 
@@ -87,6 +90,7 @@ def open_source(
     *,
     dims: Dims | None = None,
     grpc_target: Target | None = None,
+    encode_against: Encode | None = None,
 ) -> Source:
     """Open what ``--tfs-payload`` or a class's ``payload`` names. Raises CorpusError for what cannot be a source.
 
@@ -99,10 +103,13 @@ def open_source(
     - a callable: called with rows and a random generator (of ``seed`` and the number of the call), endless;
     - an iterable of requests, taken as they are: a list, say, or a generator without end.
 
-    ``encode`` makes a body of inputs; where it raises CodecError the error gets its place. Files are opened and their
+    ``encode`` makes a body of inputs; where it raises CodecError the error gets its place. With ``encode_against`` the
+    same inputs are encoded a second time, for whom the requests are compared with. Files are opened and their
     first record is checked here; a later one is checked when it is read, always before it is sent.
     """
-    wanted = _Wanted(signature, rows if isinstance(rows, Iterator) else itertools.repeat(rows), seed, encode)
+    wanted = _Wanted(
+        signature, rows if isinstance(rows, Iterator) else itertools.repeat(rows), seed, encode, encode_against
+    )
     if given is None or given == SYNTHETIC:
         return _synthetic(wanted, dims or {})
     if isinstance(given, (str, Path)):
@@ -189,16 +196,17 @@ def _log(wanted: _Wanted, text: str, grpc_target: Target | None) -> Source:
     if next(requests(), None) is None:
         raise CorpusError(f"{path}: no request in it")
 
-    def body(request: LoggedRequest) -> bytes:
-        if as_logged:
-            return request.as_logged()
-        if grpc_target is not None:
-            return request.addressed_to(grpc_target)
-        return wanted.payload(request.place, request.inputs()).body
+    def payload(request: LoggedRequest) -> Payload:
+        if grpc_target is None:
+            return wanted.payload(request.place, request.inputs(), request.rows)
+        body = request.as_logged() if as_logged else request.addressed_to(grpc_target)
+        if wanted.encode_against is None:
+            return Payload(body, request.rows)
+        return replace(wanted.payload(request.place, request.inputs(), request.rows), body=body)
 
     def one_pass() -> Iterator[Payload]:
         for request in requests():
-            yield Payload(body(request), request.rows)
+            yield payload(request)
 
     how = "as logged" if as_logged else f"for {grpc_target}" if grpc_target else "as JSON"
     return Source(f"logged requests of {path}, in order, {how}", one_pass, own_rows=True)
@@ -233,6 +241,8 @@ def _iterated(wanted: _Wanted, items: Iterable[Made]) -> Source:
 
 def _taken(wanted: _Wanted, place: str, made: Made, rows: int) -> Payload:
     """What a user's code gave, checked. A body that is encoded already is taken to have ``rows`` rows."""
+    if isinstance(made, bytes) and wanted.encode_against is not None:
+        raise CorpusError(f"{place}: bytes are encoded for one of the two that are compared: give inputs by name")
     if isinstance(made, bytes):
         return Payload(made, rows)
     if not isinstance(made, Mapping):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tfs_locust.measure.cell import Cell, CellKey, merge_cells
+from tfs_locust.measure.paired import merge_pairs
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Health, Snapshot
 from tfs_locust.measure.timeline import Second, merge_timelines
@@ -80,6 +81,7 @@ class Aggregate:
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
             scheduled=self.scheduled,
+            pairs=merge_pairs(one.newest.pairs for one in held),
         )
 
     def _row(self, held: _Held, newest_incarnation: int, now_ns: int | None, late_after_ns: int) -> Worker:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfs_locust.measure.cell import Cell, CellKey
 from tfs_locust.measure.histogram import Histogram
+from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.timeline import Second
 
 
@@ -92,6 +93,8 @@ class Snapshot:
     """Answers that were decoded and compared with what is expected."""
     peers: dict[str, int] = field(default_factory=dict)
     """Answers by the address that gave them, where the engine can tell."""
+    pairs: dict[PairedKey, Paired] = field(default_factory=dict)
+    """What is compared pair by pair: always all of it, for it is little."""
 
     def to_wire(self) -> dict[str, Any]:
         """Lists, strings and numbers, ready for msgpack (Locust's messages) or JSON."""
@@ -110,6 +113,7 @@ class Snapshot:
             "cells": [[key.to_wire(), cell.to_wire()] for key, cell in self.cells.items()],
             "checked": self.checked,
             "peers": self.peers,
+            "pairs": [[list(key), paired.to_wire()] for key, paired in self.pairs.items()],
             "seconds": [[number, second.to_wire()] for number, second in self.seconds.items()],
         }
 
@@ -121,6 +125,7 @@ class Snapshot:
                 **wire,
                 "health": Health.from_wire(wire["health"]),
                 "cells": {CellKey.from_wire(key): Cell.from_wire(cell) for key, cell in wire["cells"]},
+                "pairs": {PairedKey(*key): Paired.from_wire(paired) for key, paired in wire["pairs"]},
                 "seconds": {number: Second.from_wire(second) for number, second in wire["seconds"]},
             }
         )

@@ -6,6 +6,7 @@ Pure: all times are given. ``record`` is on the path of every request; it costs 
 from __future__ import annotations
 
 from tfs_locust.measure.cell import DRAIN, RUN, WARMUP, Cell, CellKey
+from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.snapshot import Health, Snapshot
 from tfs_locust.measure.timeline import Second
@@ -31,6 +32,8 @@ class Tally:
         """Answers that were decoded and compared with what is expected."""
         self.peers: dict[str, int] = {}
         """Answers by the address that gave them."""
+        self.pairs: dict[PairedKey, Paired] = {}
+        """What is compared pair by pair, after the warm-up."""
         self.health = Health()
         self.cells: dict[CellKey, Cell] = {}
         self.seconds: dict[int, Second] = {}
@@ -71,6 +74,10 @@ class Tally:
         if self._load_ended_ns is not None and end_ns > self._load_ended_ns:
             return DRAIN
         return RUN
+
+    def phase_of_second(self, first: Sample) -> str | None:
+        """The phase of what follows ``first`` in a pair: the warm-up's, if that one is in it; None: its own."""
+        return WARMUP if first.due_ns < self._run_from_ns else None
 
     def record(self, sample: Sample, phase: str | None = None, lag_ns: int | None = None) -> None:
         """Count one sample, in the phase given or else in the one its times say.
@@ -120,6 +127,15 @@ class Tally:
             else:
                 self.health.send_lag.record(sent_ns - due_ns if lag_ns is None else lag_ns)
 
+    def record_pair(self, key: PairedKey, own: Sample, other: Sample) -> None:
+        """Count two requests with the same inputs, each of them recorded already; no pair that began in the warm-up."""
+        if min(own.due_ns, other.due_ns) < self._run_from_ns:
+            return
+        paired = self.pairs.get(key)
+        if paired is None:
+            paired = self.pairs[key] = Paired()
+        paired.record(own, other)
+
     def record_users(self, now_ns: int, users: int) -> None:
         """How many users this worker runs at this time; to be called about once a second."""
         second = self.seconds.setdefault((now_ns - self.origin_ns) // _SECOND_NS, Second())
@@ -163,6 +179,7 @@ class Tally:
             seconds=seconds,
             checked=self.checked,
             peers=self.peers,
+            pairs=self.pairs,
         )
 
 

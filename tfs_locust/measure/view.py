@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tfs_locust.measure.cell import WARMUP, Cell, CellKey
+from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.snapshot import Health
 from tfs_locust.measure.timeline import Second
 
@@ -71,6 +72,8 @@ class View:
 
     scheduled: int | None = None
     """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
+    pairs: dict[PairedKey, Paired] = field(default_factory=dict)
+    """What was compared pair by pair, after the warm-up."""
 
     @property
     def offered(self) -> int:

@@ -21,6 +21,7 @@ from tfs_locust.judge.level import Unit, load_text
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report import capacity, units
+from tfs_locust.report.comparisons import sentence
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
 from tfs_locust.report.server import findings
@@ -38,6 +39,7 @@ def page(result: Result) -> str:
     )
     environment.globals.update(
         duration=units.duration,
+        signed=units.signed,
         milliseconds=lambda ms: units.duration(None if ms is None else ms / 1e3),
         share=units.share,
         rate=units.rate,
@@ -53,6 +55,7 @@ def page(result: Result) -> str:
     return environment.get_template("page.html.j2").render(
         result=result,
         findings=findings(result),
+        comparisons=[(row, sentence(row)) for row in result.get("comparisons", [])],
         plots={
             "percentiles": _percentiles(result),
             "timeline": _timeline(result),

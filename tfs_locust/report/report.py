@@ -16,6 +16,7 @@ from tfs_locust.measure.histogram import Histogram, merged
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker
+from tfs_locust.report.comparisons import comparisons
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.stored import histogram_of, view_of
 
@@ -49,6 +50,7 @@ def build(
         "checked": sum(worker.checked for worker in view.workers),
         "peers": _peers(view.workers),
         "keys": _keys(judged, view.load_ns),
+        "comparisons": comparisons(view.pairs),
         "workers": [_worker(worker) for worker in view.workers],
         "manifest": dict(manifest),
         "timeline": _timeline(view.timeline),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 
 
 def duration(seconds: float | None) -> str:
@@ -18,6 +19,13 @@ def duration(seconds: float | None) -> str:
         if float(f"{seconds:.4g}") < limit:
             return f"{_four_digits(seconds * factor)} {unit}"
     return f"{_four_digits(seconds)} s"
+
+
+def signed(seconds: float | None) -> str:
+    """A difference of durations, with its sign: ``+312.5 us``."""
+    if not seconds:
+        return duration(seconds)
+    return f"{'+' if seconds > 0 else MINUS}{duration(abs(seconds))}"
 
 
 def share(value: float | None) -> str:

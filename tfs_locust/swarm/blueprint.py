@@ -80,16 +80,27 @@ class Blueprint:
     """Of each user, in an open loop."""
     most_rows: int | None = None
     """A request of more is not sent: the server would refuse it."""
+    against: Blueprint | None = None
+    """Of the class that this one is compared with: the same payloads, sent another way."""
 
 
-def blueprint(user_class: type[PredictUser], settings: Settings, host: str | None) -> Blueprint:
-    """Join a class's attributes with the options, the class going first. Raises SettingsError with every problem."""
+def blueprint(
+    user_class: type[PredictUser],
+    settings: Settings,
+    host: str | None,
+    *,
+    give: str = "give it with --host or as the class's `host`",
+) -> Blueprint:
+    """Join a class's attributes with the options, the class going first. Raises SettingsError with every problem.
+
+    ``give`` tells what to do where no host can be used.
+    """
     problems = []
     address = None
     try:
         address = parse_address(str(host or user_class.host or ""), user_class.protocol)
     except AddressError as error:
-        problems.append(f"{user_class.__name__}: {error}; give it with --host or as the class's `host`")
+        problems.append(f"{user_class.__name__}: {error}; {give}")
     version = _first(user_class.version, settings.version if user_class.version_label is None else None)
     label = _first(user_class.version_label, settings.version_label if user_class.version is None else None)
     if user_class.version is not None and user_class.version_label is not None:

@@ -32,6 +32,7 @@ from tfs_locust.swarm.capacity_shape import CapacityShape
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import end_offering
+from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import FINAL
 
 _DRAIN = "tfs_drain"
@@ -158,7 +159,9 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
     if isinstance(environment.shape_class, CapacityShape):
         judgement.search = environment.shape_class.end()
     options = environment.parsed_options or Namespace()
-    hosts = [environment.host] if environment.host else [str(one.host) for one in predict_users(environment)]
+    hosts = (
+        [environment.host] if environment.host else [str(one.host) for one in with_compared(predict_users(environment))]
+    )
     judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
     if not starts_by_itself(environment):
         _logger.info("the run has ended:\n%s", judgement.table())
@@ -170,6 +173,7 @@ def _told(options: Namespace) -> dict[str, Any]:
     values = {name: value for name, value in vars(options).items() if name.startswith("tfs_") or name in told}
     values.pop("tfs_run_id", None)
     values.pop("tfs_planned", None)
+    values.pop("tfs_hosts", None)
     if values.get("tfs_header"):
         values["tfs_header"] = "(given)"
     return {name: value for name, value in values.items() if value not in (None, "", [], False)}

@@ -24,8 +24,9 @@ from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.conductor import Conductor
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.open_loop import OpenLoop
+from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import REPORT, Recorder
-from tfs_locust.swarm.settings import read_settings
+from tfs_locust.swarm.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
@@ -72,12 +73,12 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         gevent.sleep(0.01)
     runner = environment.runner
     settings = read_settings(options)[0]
-    timeouts = [user_class.timeout_s or settings.timeout_s or DEFAULT_DRAIN_S for user_class in user_classes]
-    measurement.drain_s = max(timeouts) if settings.drain_s is None else settings.drain_s
+    longest_s = max(_longest_task_s(user_class, settings) for user_class in user_classes)
+    measurement.drain_s = longest_s if settings.drain_s is None else settings.drain_s
     if not isinstance(runner, WorkerRunner):
         options.tfs_run_id = uuid.uuid4().hex  # travels to the workers with the options
         try:
-            objectives = objectives_of(user_classes, settings)
+            objectives = objectives_of(with_compared(user_classes), settings)
         except ObjectiveError:
             objectives = ()  # refused by the check before load
         measurement.judgement = Judgement(options.tfs_run_id, settings, objectives)
@@ -94,6 +95,12 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         )
     if measurement.judgement is not None and settings.abort_on_fail and not settings.find_capacity:
         measurement.watcher = gevent.spawn(_abort_when_hopeless, environment, measurement)
+
+
+def _longest_task_s(user_class: type[PredictUser], settings: Settings) -> float:
+    """How long what a user has begun may take: a request, or the two of a pair, one after the other."""
+    given = user_class.timeout_s or settings.timeout_s or DEFAULT_DRAIN_S
+    return sum(one.timeout_s or given for one in with_compared([user_class]))
 
 
 def _on_request(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from locust.env import Environment
@@ -14,7 +14,8 @@ from tfs_locust.load.sources import brings_rows
 from tfs_locust.report.server import Watched
 from tfs_locust.swarm.arrivals import problems_of
 from tfs_locust.swarm.batching import Planned, batching_of, handed_out, planned, settled, setup_of, users_of
-from tfs_locust.swarm.blueprint import Blueprint, blueprint
+from tfs_locust.swarm.blueprint import Blueprint
+from tfs_locust.swarm.pairing import blueprint_of, hosts_of, problems_of_pairs
 from tfs_locust.swarm.server_watch import ServerWatch, pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError
 
@@ -45,21 +46,29 @@ def prepare(
         setup = setup_of(settings) if leads else None
     except SettingsError as error:
         found.problems += error.problems
+    user_classes = list(user_classes)
+    found.problems += problems_of_pairs(user_classes, list(environment.user_classes))
     for user_class in user_classes:
         try:
-            one = blueprint(user_class, settings, host)
-            plan = None
+            one = blueprint_of(user_class, settings, host, {} if leads else getattr(options, "tfs_hosts", {}))
+            plan = other_plan = None
             if leads:
-                plan = planned(one, settings, setup, users_of(user_class, environment.user_classes, total))
+                users = users_of(user_class, environment.user_classes, total)
+                plan = planned(one, settings, setup, users)
+                if one.against is not None and plan is not None:
+                    other_plan = planned(replace(one.against, rows=plan.plan.rows), settings, setup, users)
         except SettingsError as error:
             found.problems += error.problems
             continue
         found.blueprints[user_class] = one
         if plan is not None:
             found.plans[one.name] = plan
+        if other_plan is not None and one.against is not None:
+            found.plans[one.against.name] = other_plan
     arrivals = [one.arrival for one in found.blueprints.values()]
     found.problems += problems_of(arrivals, settings, getattr(options, "run_time", None))
     if leads:
+        options.tfs_hosts = hosts_of(user_classes)  # as the next one
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
     handed = getattr(options, "tfs_planned", handed_out({}, settings))
     for user_class, one in list(found.blueprints.items()):
@@ -74,11 +83,12 @@ class Servers:
     """The servers of a run, as the leading process knows them: how they batch, and their pages."""
 
     def __init__(self, preparation: Preparation, settings: Settings) -> None:
-        blueprints = preparation.blueprints.values()
+        blueprints = list(preparation.blueprints.values())
         self._plans = preparation.plans
         self._mixes = {() if brings_rows(one.payload) else one.rows.mix for one in blueprints}
+        compared = [one.against for one in blueprints if one.against is not None]
         self._batching_asked = settings.batching_parameters_file is not None
-        self.watch = ServerWatch(pages_of(settings.server_metrics, blueprints))
+        self.watch = ServerWatch(pages_of(settings.server_metrics, blueprints + compared))
 
     def watched(self) -> Watched:
         """What is known, at the end."""

@@ -17,6 +17,7 @@ from locust.runners import Runner, WorkerRunner
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.tally import Tally
 from tfs_locust.swarm.locust_stats import LocustStats
+from tfs_locust.swarm.pairing import with_others
 from tfs_locust.swarm.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Recorder:
 
     def watch(self, scenarios: Iterable[Scenario], transports: Iterable[Transport[Any]]) -> None:
         """What sends this run's requests, which has more to tell than each sample says."""
-        self._scenarios, self._transports = tuple(scenarios), tuple(transports)
+        self._scenarios, self._transports = tuple(with_others(scenarios)), tuple(transports)
         self._peers_before = self._peers()
         self._locust_stats = LocustStats(
             self._environment, self.tally, {one.name: one.request_name for one in self._scenarios}

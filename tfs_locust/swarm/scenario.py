@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tfs_locust.load.arrival import Arrival, closed
 from tfs_locust.load.corpus import CorpusError, Payload, assumed_dims
 from tfs_locust.load.pool import Pool
 from tfs_locust.load.rows import Rows
-from tfs_locust.load.sources import SYNTHETIC, Source, open_source
+from tfs_locust.load.sources import SYNTHETIC, open_source
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.settings import SettingsError
@@ -31,12 +31,16 @@ from tfs_locust.tfserving.target import Target
 from tfs_locust.transport.address import Address
 from tfs_locust.transport.base import Reply, Transport, asking
 
+if TYPE_CHECKING:
+    from tfs_locust.swarm.pairing import Pairing
+
 _NEVER = 1 << 62
 _CONTROL_TIMEOUT_S = 10.0
 DEFAULT_PAYLOADS = 64
 _MOST_PAYLOADS = 10_000
 """That are made for a mix of rows or a trace to be exact."""
 
+Stocked = TypeVar("Stocked")
 Ready = tuple[Any, int, int]
 """A prepared request, the rows in it, the bytes of its body."""
 
@@ -58,7 +62,7 @@ class Scenario:
     """What Locust's statistics call it."""
     pool: Iterator[Ready]
     """Without end."""
-    stock: Pool[Ready]
+    stock: Pool[Any]
     """What the pool hands out; to be refilled beside the sending, unless it is whole."""
     source: str
     """What the payloads are."""
@@ -72,6 +76,8 @@ class Scenario:
     expected: dict[str, Expected] = field(default_factory=dict)
     checked: int = 0
     """Answers that were."""
+    pairing: Pairing | None = None
+    """What the requests are compared with, if anything."""
     _random: random.Random = field(default_factory=random.Random)
     _until_check: int = 0
     _versions: dict[bytes, str] = field(default_factory=dict)
@@ -88,7 +94,8 @@ class Scenario:
         if isinstance(inputs, bytes):
             return self.transport.prepare(self.path, inputs), 1, len(inputs)
         inputs = {name: np.asarray(value) for name, value in inputs.items()}  # lists and numbers will do
-        body = _encoder(self.protocol, self.target, self.signature)(inputs)
+        encode = codec.encode_grpc if self.protocol == "grpc" else codec.encode_rest
+        body = encode(self.target, self.signature, inputs)
         return self.transport.prepare(self.path, body), codec.rows_of(self.signature, inputs), len(body)
 
     def examine(self, reply: Reply) -> tuple[Reply, Key]:
@@ -140,8 +147,10 @@ class Scenario:
         return codec.decode_rest(body, self.signature)
 
 
-def _encoder(protocol: str, target: Target, signature: Signature) -> Callable[[codec.Inputs], bytes]:
-    return partial(codec.encode_grpc if protocol == "grpc" else codec.encode_rest, target, signature)
+def encoder(plan: Blueprint, signature: Signature) -> Callable[[codec.Inputs], bytes]:
+    """What makes bodies for the plan's server."""
+    encode = codec.encode_grpc if plan.address.protocol == "grpc" else codec.encode_rest
+    return partial(encode, plan.target, signature)
 
 
 def control_over(transport: Transport[Any], address: Address) -> Control:
@@ -158,30 +167,38 @@ def open_scenario(
     ``offset`` turns the pool, so that workers do not send the same payloads at the same time. ``pause`` is called after
     each payload: making many large ones takes seconds, in which heartbeats must flow.
     """
-    signature = _signature(plan, transport)
-    if unknown := unknown_outputs(signature, plan.expected):
-        raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
-    protocol = plan.address.protocol
-    path = PREDICT if protocol == "grpc" else plan.address.prefix + plan.target.rest_path(":predict")
+    signature = asked(plan, transport)
     try:
-        source = _source(plan, signature)
-        stock = _stock(plan, source, partial(_ready, transport, path, source, plan.most_rows))
+        stock = stocked(plan, signature, prepared(plan, transport))
         stock.fill(pause)
     except CorpusError as error:
         raise SettingsError([f"{plan.name}: {error}"]) from error
     stock.turn(offset)
+    return scenario_for(plan, transport, signature, pool=stock.endless(), stock=stock, offset=offset)
+
+
+def scenario_for(
+    plan: Blueprint,
+    transport: Transport[Any],
+    signature: Signature,
+    *,
+    pool: Iterator[Ready],
+    stock: Pool[Any],
+    offset: int,
+) -> Scenario:
+    """The scenario, of parts that are there."""
     return Scenario(
         name=plan.name,
-        protocol=protocol,
+        protocol=plan.address.protocol,
         target=plan.target,
         signature=signature,
         transport=transport,
-        path=path,
+        path=_path(plan),
         timeout_s=plan.timeout_s,
         request_name=_request_name(plan.target),
-        pool=stock.endless(),
+        pool=pool,
         stock=stock,
-        source=source.describe(),
+        source=stock.source.describe(),
         assumed=assumed_dims(signature, plan.dims) if plan.payload is None or plan.payload == SYNTHETIC else [],
         arrival=plan.arrival,
         max_in_flight=plan.max_in_flight,
@@ -191,24 +208,34 @@ def open_scenario(
     )
 
 
-def _source(plan: Blueprint, signature: Signature) -> Source:
-    return open_source(
+def stocked(
+    plan: Blueprint,
+    signature: Signature,
+    prepare: Callable[[Payload], Stocked],
+    encode_against: Callable[[codec.Inputs], bytes] | None = None,
+) -> Pool[Stocked]:
+    """A pool of the plan's payloads, to be filled. Raises CorpusError for what cannot be a source."""
+    source = open_source(
         plan.payload,
         signature,
         plan.rows.sequence(plan.seed),
         plan.seed,
-        _encoder(plan.address.protocol, plan.target, signature),
+        encoder(plan, signature),
         dims=plan.dims,
         grpc_target=plan.target if plan.address.protocol == "grpc" else None,
+        encode_against=encode_against,
     )
 
+    def checked(payload: Payload) -> Stocked:
+        if plan.most_rows is not None and payload.rows > plan.most_rows:
+            raise CorpusError(f"{source.describe()}: a request of {too_large(payload.rows, plan.most_rows)}")
+        return prepare(payload)
 
-def _stock(plan: Blueprint, source: Source, prepare: Callable[[Payload], Ready]) -> Pool[Ready]:
     whole_mix = 1 if source.own_rows else _requests_of_a_mix(plan.rows)
     most = plan.payloads
     if most is None and source.made:
         most = -(-DEFAULT_PAYLOADS // whole_mix) * whole_mix
-    return Pool(source, prepare, most=most, least=min(whole_mix, most or whole_mix))
+    return Pool(source, checked, most=most, least=min(whole_mix, most or whole_mix))
 
 
 def _requests_of_a_mix(rows: Rows) -> int:
@@ -216,10 +243,14 @@ def _requests_of_a_mix(rows: Rows) -> int:
     return min(len(rows.trace) or sum(count for _, count in rows.block), _MOST_PAYLOADS)
 
 
-def _ready(transport: Transport[Any], path: str, source: Source, most_rows: int | None, payload: Payload) -> Ready:
-    if most_rows is not None and payload.rows > most_rows:
-        raise CorpusError(f"{source.describe()}: a request of {too_large(payload.rows, most_rows)}")
-    return transport.prepare(path, payload.body), payload.rows, len(payload.body)
+def prepared(plan: Blueprint, transport: Transport[Any]) -> Callable[[Payload], Ready]:
+    """What makes payloads ready for the plan's server."""
+    path = _path(plan)
+    return lambda payload: (transport.prepare(path, payload.body), payload.rows, len(payload.body))
+
+
+def _path(plan: Blueprint) -> str:
+    return PREDICT if plan.address.protocol == "grpc" else plan.address.prefix + plan.target.rest_path(":predict")
 
 
 def too_large(rows: int | str, most_rows: int) -> str:
@@ -230,9 +261,10 @@ def too_large(rows: int | str, most_rows: int) -> str:
     )
 
 
-def _signature(plan: Blueprint, transport: Transport[Any]) -> Signature:
+def asked(plan: Blueprint, transport: Transport[Any]) -> Signature:
+    """What the server says of the plan's target. Raises SettingsError."""
     try:
-        return resolve(control_over(transport, plan.address), plan.target)
+        signature = resolve(control_over(transport, plan.address), plan.target)
     except TargetError as error:
         raise SettingsError([f"{plan.name}: {error}"]) from error
     except CallFailed as failure:
@@ -242,6 +274,9 @@ def _signature(plan: Blueprint, transport: Transport[Any]) -> Signature:
             f"and is this its {interface} port, not its {other} port?"
         )
         raise SettingsError([problem]) from failure
+    if unknown := unknown_outputs(signature, plan.expected):
+        raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
+    return signature
 
 
 def _request_name(target: Target) -> str:

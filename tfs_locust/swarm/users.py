@@ -19,7 +19,7 @@ from tfs_locust.load.rows import Rows
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.swarm import ending, live_page, measurement, shapes, wiring  # noqa: F401 - three only listen
 from tfs_locust.swarm.lane import Lane
-from tfs_locust.swarm.scenario import Scenario
+from tfs_locust.swarm.scenario import Ready, Scenario
 from tfs_locust.tfserving.codec import Answer, Inputs
 from tfs_locust.tfserving.errors import grouped_text
 from tfs_locust.tfserving.tensor import Array
@@ -79,11 +79,17 @@ _IN_A_ROW = 64
 
 
 def _predict(user: PredictUser) -> None:
-    """One request; or, where no wait is asked for, some: Locust's way from task to task costs as much as a request."""
+    """One request, or a pair; where no wait is asked for, some: Locust's way from task to task costs as much as one."""
+    both = type(user).against is not None
     for _ in range(_IN_A_ROW if type(user).wait_time is User.wait_time else 1):
-        prediction = user.predict()
+        if both:
+            own, other = user.predict_both()
+            ok = own.ok and other.ok
+        else:
+            prediction = user.predict()
+            ok = prediction is not None and prediction.ok
         # what fails at once might never let other greenlets run; Locust's way does
-        if user._state != LOCUST_STATE_RUNNING or prediction is None or not prediction.ok:  # noqa: SLF001
+        if user._state != LOCUST_STATE_RUNNING or not ok:  # noqa: SLF001
             return
 
 
@@ -102,6 +108,8 @@ class PredictUser(User):
 
     abstract = True
     protocol: ClassVar[str]
+    own_host: ClassVar[str | None] = None
+    """The host as the class has it: Locust puts that of ``--host`` in the place of ``host``."""
 
     model: str | None = None
     version: int | None = None
@@ -123,6 +131,9 @@ class PredictUser(User):
     """Requests that a user with a schedule has in flight at most."""
     slo: str | Sequence[str] | None = None
     """Objectives for this class's requests, beside those of ``--tfs-slo``."""
+    against: type[PredictUser] | None = None
+    """Another class, ``abstract``, to compare with: every payload is sent as this class does and as that one does, one
+    after the other (:meth:`predict_both`). Both need a ``host`` of their own; else what it leaves open is as here."""
     expect: Mapping[str, Any] | None = None
     """By output name what answers must be: an :class:`~tfs_locust.Expected`, or golden values."""
 
@@ -130,6 +141,7 @@ class PredictUser(User):
         super().__init_subclass__(**kwargs)
         own = [task for task in cls.tasks if task is not _predict]
         cls.tasks = own or [_predict]
+        cls.own_host = cls.host
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -164,7 +176,7 @@ class PredictUser(User):
         """One task of a schedule: its first request was due at this time of ``time.perf_counter_ns``."""
         task = random.choice(type(self).tasks)
         if task is _predict:
-            self.predict(due_ns=due_ns)
+            self.predict_both(due_ns=due_ns) if type(self).against else self.predict(due_ns=due_ns)
             return
         me = getcurrent()
         self._due_ns[me] = due_ns
@@ -186,7 +198,35 @@ class PredictUser(User):
         scenario = self._scenario
         if scenario is None or self._killed:  # not prepared, which has been reported; or about to end
             raise StopUser
-        request, rows, request_bytes = next(scenario.pool) if inputs is None else scenario.prepare(inputs)
+        return self._send(scenario, next(scenario.pool) if inputs is None else scenario.prepare(inputs), due_ns)
+
+    def predict_both(self, inputs: Inputs | None = None, *, due_ns: int | None = None) -> tuple[Prediction, Prediction]:
+        """Send the same inputs as this class does and as the class it is ``against`` does, one after the other.
+
+        Says how each ended, this class's first; by turns it is also sent first. The second is due when the first has
+        ended, whether well or not. Else as :meth:`predict`, and both count as requests do; if both end well, their
+        service times are compared besides. Raises TypeError where there is nothing to compare with.
+        """
+        scenario = self._scenario
+        if scenario is None or self._killed:
+            raise StopUser
+        pairing = scenario.pairing
+        if pairing is None:
+            raise TypeError(f"{type(self).__name__} is not compared with anything: set its `against`")
+        ways = (scenario, pairing.other)
+        ready = next(pairing.requests) if inputs is None else tuple(way.prepare(inputs) for way in ways)
+        first, second = (0, 1) if next(pairing.own_first) else (1, 0)
+        recorder = self._measurement.recorder
+        ended = {first: self._send(ways[first], ready[first], due_ns)}
+        phase = None if recorder is None else recorder.tally.phase_of_second(ended[first].sample)
+        ended[second] = self._send(ways[second], ready[second], None, phase)
+        if recorder is not None:
+            recorder.tally.record_pair(pairing.key, ended[0].sample, ended[1].sample)
+        return ended[0], ended[1]
+
+    def _send(self, scenario: Scenario, ready: Ready, due_ns: int | None, phase: str | None = None) -> Prediction:
+        """Send a prepared request, count it and report it; in ``phase``, or else in the one that the time says."""
+        request, rows, request_bytes = ready
         recorder = self._measurement.recorder
         if recorder is not None:
             recorder.tally.started += 1
@@ -198,7 +238,7 @@ class PredictUser(User):
         prediction = Prediction(scenario, reply, sample)
         if recorder is not None:
             told = recorder.tells_locust()
-            recorder.tally.record(sample, lag_ns=called_ns - due_ns)
+            recorder.tally.record(sample, phase, lag_ns=called_ns - due_ns)
             if told and reply.outcome is Outcome.OK:
                 return prediction
         self.environment.events.request.fire(

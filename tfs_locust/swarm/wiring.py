@@ -15,7 +15,9 @@ import logging
 import signal
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -31,9 +33,10 @@ from tfs_locust.swarm.blueprint import Blueprint, objectives_of
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import conduct, open_loop
 from tfs_locust.swarm.options import add_options
+from tfs_locust.swarm.pairing import open_pair, with_compared
 from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
-from tfs_locust.swarm.scenario import Scenario, open_scenario
+from tfs_locust.swarm.scenario import Ready, Scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.engine import open_transport
@@ -167,7 +170,7 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
     try:
         for plan in preparation.blueprints.values() if can_ask else ():
             try:
-                open_scenario(replace(plan, payloads=1), _transport(transports, plan))
+                open_pair(replace(plan, payloads=1), partial(_transport, transports))
             except SettingsError as error:
                 problems += error.problems
     finally:
@@ -178,7 +181,7 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
 
 def _problems_of_objectives(user_classes: list[type[PredictUser]], settings: Settings) -> list[str]:
     problems = []
-    for user_class in user_classes:
+    for user_class in with_compared(user_classes):
         try:
             objectives_of([user_class], settings)
         except ObjectiveError as error:
@@ -210,8 +213,8 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
     problems += preparation.problems
     for user_class, plan in preparation.blueprints.items() if can_ask else ():
         try:
-            run.scenarios[user_class] = open_scenario(
-                plan, _transport(run.transports, plan), offset=offset, pause=lambda: gevent.sleep(0)
+            run.scenarios[user_class] = open_pair(
+                plan, partial(_transport, run.transports), offset=offset, pause=lambda: gevent.sleep(0)
             )
             _say(plan, run.scenarios[user_class])
         except SettingsError as error:
@@ -252,7 +255,16 @@ def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> T
 
 
 def _say(plan: Blueprint, scenario: Scenario) -> None:
-    held = scenario.stock.held
+    pairing = scenario.pairing
+    if pairing is None or plan.against is None:
+        _say_one(plan, scenario, scenario.stock.held)
+        return
+    _logger.info("%s: each payload is sent as %s sends it as well, to be compared", plan.name, plan.against.name)
+    for place, (one, its) in enumerate(((plan, scenario), (plan.against, pairing.other))):
+        _say_one(one, its, [pair[place] for pair in scenario.stock.held])
+
+
+def _say_one(plan: Blueprint, scenario: Scenario, held: Sequence[Ready]) -> None:
     least, most = min(rows for _, rows, _ in held), max(rows for _, rows, _ in held)
     _logger.info(
         "%s: %s over %s to %s by the engine %s, %d payloads of %s rows, %.1f kB in all%s (%s)",
