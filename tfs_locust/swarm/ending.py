@@ -57,9 +57,11 @@ def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
 
 def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
     """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
-    open_loop = measurement_of(environment).open_loop
-    if open_loop is not None:
-        open_loop.end(msg.data["schedule_ends_ns"])
+    measurement = measurement_of(environment)
+    if measurement.open_loop is not None:
+        measurement.open_loop.end(msg.data["schedule_ends_ns"])
+        if measurement.recorder is not None:
+            measurement.recorder.end_load()  # Locust takes a tenth of a second to come to that
     _stop_once(environment)
 
 

@@ -37,7 +37,7 @@ class Pacer:
         self._next_ns[one] = at_ns
         heapq.heappush(self._queue, (at_ns, next(self._turn), one))
         if self._queue[0][2] is one:
-            self._alarm.set(at_ns)
+            self._alarm.set(self._queue[0][0])  # which may be when it was to be come to before
 
     def leave(self, one: Paced) -> None:
         """Come to it no more."""
