@@ -13,7 +13,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
-from tfs_locust.swarm.arrivals import shared_arrival
+from tfs_locust.swarm.arrivals import by_rate, shared_arrival
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.conductor import Conductor
 from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users
@@ -51,7 +51,7 @@ def conduct(environment: Environment, blueprints: Iterable[Blueprint], settings:
     measurement.conductor = Conductor(
         arrival,
         settings.seed,
-        settings.rate if settings.profile is None else getattr(environment.shape_class, "rate", None),
+        getattr(environment.shape_class, "rate", None) if by_rate(settings) else settings.rate,
         lambda: _present(environment, names),
         lambda orders: _tell(environment, measurement, orders),
     )
