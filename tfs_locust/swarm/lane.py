@@ -7,8 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import gevent
-from gevent import getcurrent
+from gevent import get_hub, getcurrent
 from gevent.event import Event
 from greenlet import GreenletExit
 from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
@@ -68,7 +67,12 @@ class Lane:
     def close(self) -> None:
         """Its user ends, and what is still in flight with it."""
         self._leaving.set()
-        gevent.killall(list(self._senders), block=False)
+        for sender in self._senders:
+            get_hub().loop.run_callback(self._kill, sender)
+
+    def _kill(self, sender: Any) -> None:
+        if sender in self._senders:  # else it has come to its end meanwhile, and may do something else
+            sender.throw(GreenletExit)
 
     def _request(self, due_ns: int) -> None:
         user, me = self.user, getcurrent()
