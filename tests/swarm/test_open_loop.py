@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.embedded.conftest import TRANSCRIPTS, running_server
 from tests.swarm.conftest import Serving
 from tests.swarm.open_runs import ONE_CLASS, OpenRun, assert_follows
 from tests.swarm.processes import Locust, LocustWeb, in_processes, wait_until
@@ -37,7 +36,7 @@ def test_what_is_offered_is_the_schedule(run: OpenRun, way: str) -> None:
     With workers, forty requests are in flight when the run's time is over.
     """
     arrival, seed = (constant(), 0) if way == "one process" else (poisson(), 7)
-    options = ["--tfs-rate", "200", "--tfs-arrival", str(arrival), "--tfs-seed", str(seed), "-t", "3s"]
+    options = ["--tfs-rate", "200", "--tfs-arrival", str(arrival), "--tfs-seed", str(seed), "-t", "2s"]
     if way == "workers":
         run.sends(model="slow")
         one = run.lead(*options)
@@ -93,7 +92,7 @@ def test_stop_in_the_web_page_twice(run: OpenRun, locust_web: Callable[..., Locu
         wait_until(lambda: [one["state"] for one in master.json("/stats/requests")["workers"]] == ["ready"] * 2)
         before = run.served()
         assert master.post("/swarm", form)["success"]
-        wait_until(lambda before=before: run.served() - before >= 150)
+        wait_until(lambda before=before: run.served() - before >= 60)
         master.post("/stop")
         wait_until((run.results / "report.html").exists, saying=lambda: master.output)
         run._before += before
@@ -116,8 +115,8 @@ locust.runners.WORKER_REPORT_INTERVAL = 0.5
 def test_killed_worker(run: OpenRun) -> None:
     """kill -9: the run is INVALID and names it; the other sends the whole schedule from the new division on."""
     run.sends(ONE_CLASS + QUICK)
-    master = run.lead("--tfs-rate", "100", "--tfs-arrival", "poisson", "-t", "7s")
-    run.under_way(100)
+    master = run.lead("--tfs-rate", "100", "--tfs-arrival", "poisson", "-t", "6s")
+    run.under_way(70)
     os.kill(run.workers[0].process.pid, signal.SIGKILL)
     assert master.wait() == 3, master.output
     report = run.report()
@@ -150,11 +149,11 @@ def test_workers_that_come_and_go(run: OpenRun) -> None:
     """A third worker gets its part while the run is under way; one that gets SIGTERM ends what it has, and the others
     take its part over: nothing of the schedule is sent twice or left out."""
     run.sends(model="slow")
-    master = run.lead("--tfs-rate", "200", "--tfs-arrival", "poisson", "-t", "7s", users=6)
+    master = run.lead("--tfs-rate", "200", "--tfs-arrival", "poisson", "-t", "6s", users=6)
     run.under_way(50)
     late = run.locust(*run.worker, DUE_FOLDER=str(run.folder))
     master.wait_for("3 workers connected")
-    run.under_way(500)
+    run.under_way(450)
     gone = run.workers[0]
     gone.process.send_signal(signal.SIGTERM)
     assert gone.wait() == 0, gone.output
@@ -171,7 +170,7 @@ def test_more_than_may_be_in_flight(run: OpenRun, limit: str, code: int, state: 
     """What is due while all places are taken is unsent: counted everywhere, and INVALID beyond the limit."""
     run.sends(model="slow")
     limits = f"send_lag=none | loop_lag=none | cpu=none | throttled=none | {limit}"
-    one = run.start(*("--tfs-rate", "100", "--tfs-max-in-flight", "2", "-t", "3s", "--tfs-limit", limits), users=2)
+    one = run.start(*("--tfs-rate", "100", "--tfs-max-in-flight", "2", "-t", "2s", "--tfs-limit", limits), users=2)
     assert one.wait() == code, one.output
     report = run.assert_conserved()
     offered, totals, verdict = report["offered"], report["totals"], report["verdict"]
@@ -216,7 +215,7 @@ class Shared(GrpcPredictUser):
 def test_schedules_of_their_own_beside_a_shared_one(run: OpenRun) -> None:
     """Each class keeps to what it says: 50/s of each user, one after the other, and the run's rate for the others."""
     run.sends(CLASSES)
-    one = run.start("--tfs-rate", "80", "-t", "4s", users=6)
+    one = run.start("--tfs-rate", "80", "-t", "3s", users=6)
     assert one.wait() == 0, one.output
     report = run.report()
     by_class = {key["scenario"]: key["requests"] for key in report["keys"]}
@@ -226,8 +225,8 @@ def test_schedules_of_their_own_beside_a_shared_one(run: OpenRun) -> None:
     assert (offered["unsent"], report["warmup"]["requests"]) == (0, 0)
     assert report["totals"]["ok"] == report["totals"]["requests"] == run.served()
     # the run's schedule begins half a second after the users
-    assert by_class["Shared"] == pytest.approx(80 * (load_s - 0.5), abs=20)
-    assert by_class["Own"] / (2 * 50 * load_s) == pytest.approx(1, abs=0.25)  # 4 sigma of a count of 400
+    assert by_class["Shared"] == pytest.approx(80 * (load_s - 0.5), abs=16)
+    assert by_class["Own"] / (2 * 50 * load_s) == pytest.approx(1, abs=0.25)  # 4 sigma of a count of 250
     assert 0 < by_class["Closed"] <= load_s / 0.05 + 1
 
 
@@ -281,13 +280,13 @@ class Hit(GrpcPredictUser):
 def test_tasks_of_ones_own(run: OpenRun) -> None:
     """A schedule has a task due: its first request counts from there; what it raises is told, and the user goes on."""
     run.sends(TASKS)
-    one = run.start("--tfs-rate", "50", "-t", "4s", "--only-summary", "--tfs-check", "0", users=2)
+    one = run.start("--tfs-rate", "50", "-t", "3s", "--only-summary", "--tfs-check", "0", users=2)
     assert one.wait() == 1, one.output  # Locust's own code for exceptions
     report = run.report()
     offered, totals = report["offered"], report["totals"]
     assert offered["scheduled"] == offered["requests"]
     raised = offered["requests"] // 10
-    assert raised > 10
+    assert raised > 5
     assert totals["ok"] == totals["requests"] == 2 * (offered["requests"] - raised) == run.served()
     # of two requests one was due 0.1 s before it was sent, the other when it was
     assert report["response_time_s"]["p90"] > 0.1
@@ -329,7 +328,7 @@ class Stays(GrpcPredictUser):
 def test_tasks_that_end_their_user(run: OpenRun) -> None:
     """StopUser ends the user, once, and the others send what is due; also by a ``predict`` of their own."""
     run.sends(STOPPING)
-    one = run.start("--tfs-rate", "100", "-t", "3s", users=2)
+    one = run.start("--tfs-rate", "100", "-t", "2s", users=2)
     assert one.wait() == 0, one.output
     report = run.report()
     by_class = {key["scenario"]: key["requests"] for key in report["keys"]}
@@ -340,30 +339,19 @@ def test_tasks_that_end_their_user(run: OpenRun) -> None:
     assert report["timeline"]["users"][-2] == 1
 
 
-TRACED = [0.0, *[0.5] * 20, *[0.6 + number / 1000 for number in range(200)], 1.9, 1.95, 2.0]
+TRACED = [0.0, *[0.5] * 20, *[0.6 + number / 1000 for number in range(200)], *[1 + at / 20 for at in range(1000)]]
 
 
 def test_replay_of_a_trace(run: OpenRun) -> None:
-    """All requests of the file, at its times to the nanosecond, bursts among them."""
+    """The requests of the file at its times to the nanosecond, bursts among them, as far as the run goes."""
     file = run.folder / "due.csv"
     file.write_text("seconds\n" + "".join(f"{at:.9f}\n" for at in TRACED))
-    one = run.start("--tfs-arrival", f"trace:{file}", "-t", "3s")
-    assert one.wait() == 0, one.output
-    report = run.assert_exact()
-    assert report["offered"]["requests"] == len(TRACED)
-    assert_follows(run.gaps(), Schedule(trace(file)), 3 * 10**9)
-    assert report["send_lag_s"]["p50"] < 0.02
-
-
-def test_end_of_a_run_cuts_a_trace(run: OpenRun) -> None:
-    """What the file has due after the run's end was never due, and a file of another seed is the same."""
-    file = run.folder / "due.csv"
-    file.write_text("".join(f"{number / 100}\n" for number in range(10_000)))
     one = run.start("--tfs-arrival", f"trace:{file}", "-t", "2s", "--tfs-seed", "3")
     assert one.wait() == 0, one.output
     report = run.assert_exact()
-    assert report["offered"]["requests"] == pytest.approx(report["load_s"] * 100, abs=15)
-    assert_follows(run.gaps(), Schedule(trace(file)), int(report["load_s"] * 1e9))
+    offered, load_s = report["offered"]["requests"], report["load_s"]
+    assert sum(at < load_s - 0.15 for at in TRACED) <= offered <= sum(at < load_s for at in TRACED)
+    assert_follows(run.gaps(), Schedule(trace(file)), int(load_s * 1e9))
 
 
 def test_trace_that_changes_while_it_is_replayed(run: OpenRun) -> None:
@@ -384,31 +372,28 @@ def test_trace_that_changes_while_it_is_replayed(run: OpenRun) -> None:
     assert reason.startswith(f"aborted: trace '{file}': line ")
 
 
-def test_standstill_of_the_server(
-    locust: Callable[..., Locust], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_standstill_of_the_server(locust: Callable[..., Locust], tmp_path: Path, serving: Serving) -> None:
     """One second in which the server answers nobody: the open loop's callers wait for it, a closed loop hides it."""
-    models = TRANSCRIPTS / "models"
-    flags = {"model_name": "m", "model_base_path": models / "half_plus_two", "grpc_max_threads": 512}
     file = tmp_path / "open.py"
-    file.write_text(ONE_CLASS.replace("MODEL", "m"))
-    with running_server(tmp_path_factory.mktemp("server"), flags) as server:
-        runs = {
-            name: locust(
-                *("-f", str(file), "--host", f"grpc://{server.grpc_address}", "--headless", "-u", "1", "-t", "5s"),
-                *("--tfs-report", str(tmp_path / name), "--only-summary", *more),
-            )
-            for name, more in {"open": ["--tfs-rate", "100"], "closed": []}.items()
-        }
-        for one in runs.values():
-            one.wait_for("All users spawned")
-        since = time.monotonic()
-        wait_until(lambda: time.monotonic() - since > 1.5)
-        server.process.send_signal(signal.SIGSTOP)
+    file.write_text(ONE_CLASS.replace("MODEL", "half_plus_two"))
+    runs = {
+        name: locust(
+            *("-f", str(file), "--host", serving.grpc, "--headless", "-u", "1", "-t", "5s"),
+            *("--tfs-report", str(tmp_path / name), "--only-summary", *more),
+        )
+        for name, more in {"open": ["--tfs-rate", "100"], "closed": []}.items()
+    }
+    for one in runs.values():
+        one.wait_for("All users spawned")
+    since = time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 1.5)
+    serving.running.process.send_signal(signal.SIGSTOP)
+    try:
         wait_until(lambda: time.monotonic() - since > 2.5)
-        server.process.send_signal(signal.SIGCONT)
-        for one in runs.values():
-            assert one.wait() == 0, one.output
+    finally:
+        serving.running.process.send_signal(signal.SIGCONT)
+    for one in runs.values():
+        assert one.wait() == 0, one.output
     times = {name: _report(tmp_path / name)["response_time_s"] for name in runs}
     # a fifth of all that was due in 5 s had to wait, 0.5 s in the middle
     assert times["open"]["p90"] == pytest.approx(0.5, abs=0.25)
