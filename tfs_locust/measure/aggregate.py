@@ -74,13 +74,16 @@ class Aggregate:
             Worker(name, 0, 0, WorkerState.MISSING, 0, 0, 0, Health())
             for name in sorted(self._expected - newest.keys())
         ]
+        scheduled = self.scheduled
+        if scheduled is not None:  # what users have scheduled for themselves they come to
+            scheduled += sum(one.newest.offered_apart for one in held)
         return View(
             cells=merge_cells({key: cell for key, (_, cell) in one.cells.items()} for one in held),
             timeline=merge_timelines({number: second for number, (_, second) in one.seconds.items()} for one in held),
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
-            scheduled=self.scheduled,
+            scheduled=scheduled,
             pairs=merge_pairs(one.newest.pairs for one in held),
         )
 

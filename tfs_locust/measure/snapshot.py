@@ -89,6 +89,8 @@ class Snapshot:
     seconds: dict[int, Second]
     offered: int = 0
     """Requests that schedules had due, sent or not; 0 in a closed loop."""
+    offered_apart: int = 0
+    """Of these, those of schedules that users have for themselves."""
     checked: int = 0
     """Answers that were decoded and compared with what is expected."""
     peers: dict[str, int] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class Snapshot:
             "started": self.started,
             "finished": self.finished,
             "offered": self.offered,
+            "offered_apart": self.offered_apart,
             "health": self.health.to_wire(),
             "cells": [[key.to_wire(), cell.to_wire()] for key, cell in self.cells.items()],
             "checked": self.checked,

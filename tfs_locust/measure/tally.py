@@ -28,6 +28,8 @@ class Tally:
         self.finished = 0
         self.offered = 0
         """Requests that schedules had due, sent or not."""
+        self.offered_apart = 0
+        """Of these, those of schedules that users have for themselves: nobody else counts them."""
         self.checked = 0
         """Answers that were decoded and compared with what is expected."""
         self.peers: dict[str, int] = {}
@@ -174,6 +176,7 @@ class Tally:
             started=self.started,
             finished=self.finished,
             offered=self.offered,
+            offered_apart=self.offered_apart,
             health=self.health,
             cells=cells,
             seconds=seconds,

@@ -71,7 +71,7 @@ class View:
     """How long load was sent after the warm-up: the longest of all workers."""
 
     scheduled: int | None = None
-    """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
+    """Requests that schedules had due, where there is one for the whole run and it has ended."""
     pairs: dict[PairedKey, Paired] = field(default_factory=dict)
     """What was compared pair by pair, after the warm-up."""
 

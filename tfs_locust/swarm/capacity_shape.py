@@ -32,6 +32,7 @@ class CapacityShape(LoadTestShape):
         self._environment, self._settings, self._search = environment, settings, search
         self._run: CapacityRun | None = None
         self._users = 0
+        self._spawn_rate = 1
 
     @property
     def run(self) -> CapacityRun:
@@ -64,8 +65,9 @@ class CapacityShape(LoadTestShape):
             return None
         options: Any = self._environment.parsed_options
         if self._search.unit is Unit.USERS:
-            self._users = int(load)
-            return self._users, max(abs(self._users - present), 1)
+            if int(load) != self._users:  # Locust would send as many users out again for another spawn rate
+                self._users, self._spawn_rate = int(load), max(abs(int(load) - present), 1)
+            return self._users, self._spawn_rate
         self.rate = load
         conductor = measurement_of(self._environment).conductor
         if conductor is not None:

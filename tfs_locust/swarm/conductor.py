@@ -1,8 +1,8 @@
 """Leads an open loop: from when on which worker sends which part of the run's schedule, and how fast it goes.
 
 One for each run that has a rate, or a trace, for all its users; it lives where the run is led. The schedule starts when
-all users are there. Who takes part is looked at several times a second: when a worker has gone, or come, the schedule
-is divided anew from half a second later on.
+all users are there, and any at all. Who takes part is looked at several times a second: when a worker has gone, or
+come, the schedule is divided anew from half a second later on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import gevent
 
 from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.schedule import Schedule
+from tfs_locust.load.trace import TraceError
 from tfs_locust.swarm.orders import Orders
 
 LEAD_NS = 500_000_000
@@ -42,11 +43,8 @@ class Conductor:
         self._divisions: list[tuple[int, tuple[str, ...]]] = []
         self._starts_ns: int | None = None
         self._ended_ns: int | None = None
+        self._gone: set[str] = set()
         self._watcher: gevent.Greenlet[..., None] | None = None
-
-    @property
-    def started(self) -> bool:
-        return self._starts_ns is not None
 
     @property
     def rate(self) -> float | None:
@@ -54,12 +52,17 @@ class Conductor:
         return self._changes[-1][1] if self._changes else None
 
     def start(self) -> None:
-        """All users are there: the schedule starts a little later. Does nothing the second time."""
-        if self._starts_ns is None:
-            self._starts_ns = time.perf_counter_ns() + LEAD_NS
-            self._divisions.append((0, tuple(self._present())))
-            self._send()
+        """All users are there: the schedule starts a little later, or as soon as there is somebody to send it. Does
+        nothing the second time."""
+        if self._watcher is None and self._ended_ns is None:
+            self._look()
             self._watcher = gevent.spawn(self._watch)
+
+    def leave(self, name: str) -> None:
+        """This worker is about to go: the schedule is divided among the others."""
+        self._gone.add(name)
+        if self._watcher is not None and self._ended_ns is None:
+            self._look()
 
     def set_rate(self, rate: float) -> None:
         """So many requests a second, from half a second later on."""
@@ -69,19 +72,22 @@ class Conductor:
             self._changes.append((self._from_now_ns(LEAD_NS), rate))
             self._send()
 
-    def end(self) -> int:
-        """When the schedule ends, on its own clock: a little later. The first call decides."""
+    def end(self) -> int | None:
+        """When the schedule ends, on its own clock: a little later. The first call decides. None: it has not begun."""
         if self._ended_ns is None:
             self._ended_ns = self._from_now_ns(END_LEAD_NS)
             if self._watcher is not None:
                 self._watcher.kill(block=False)
-        return self._ended_ns
+        return None if self._starts_ns is None else self._ended_ns
 
-    def scheduled(self) -> int:
-        """Arrivals that were due from the start to the end."""
+    def scheduled(self) -> int | None:
+        """Arrivals that were due from the start to the end. None: the file of a trace is not what it was."""
         if self._starts_ns is None or self._ended_ns is None:
             return 0
-        return Schedule(self.arrival, self._seed, tuple(self._changes)).count(self._ended_ns)
+        try:
+            return Schedule(self.arrival, self._seed, tuple(self._changes)).count(self._ended_ns)
+        except TraceError:  # whoever sends it has told
+            return None
 
     def _from_now_ns(self, lead_ns: int) -> int:
         return max(0, time.perf_counter_ns() + lead_ns - (self._starts_ns or 0))
@@ -89,10 +95,18 @@ class Conductor:
     def _watch(self) -> None:
         while True:
             gevent.sleep(_LOOK_S)
-            present = tuple(self._present())
-            if present != self._divisions[-1][1]:
-                self._divisions.append((self._from_now_ns(LEAD_NS), present))
+            self._look()
+
+    def _look(self) -> None:
+        present = tuple(name for name in self._present() if name not in self._gone)
+        if self._starts_ns is None:
+            if present:
+                self._starts_ns = time.perf_counter_ns() + LEAD_NS
+                self._divisions.append((0, present))
                 self._send()
+        elif present != self._divisions[-1][1]:
+            self._divisions.append((self._from_now_ns(LEAD_NS), present))
+            self._send()
 
     def _send(self) -> None:
         starts_in_ns = (self._starts_ns or 0) - time.perf_counter_ns()

@@ -59,9 +59,11 @@ def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
 
 def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
     """The master asks this worker to stop its users; Locust's own message to stop comes after and finds nothing."""
-    open_loop = measurement_of(environment).open_loop
-    if open_loop is not None:
-        open_loop.end(msg.data["schedule_ends_ns"])
+    measurement = measurement_of(environment)
+    if measurement.open_loop is not None:
+        measurement.open_loop.end(msg.data["schedule_ends_ns"])
+        if measurement.recorder is not None:
+            measurement.recorder.end_load()  # Locust takes a tenth of a second to come to that
     _stop_once(environment)
 
 
@@ -84,11 +86,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
         runner.last_received_spawn_timestamp = sys.maxsize
     if judgement is not None and judgement.result is None and runner is not None:
         if runner.state in {STATE_SPAWNING, STATE_RUNNING}:
-            run_time = getattr(environment.parsed_options, "run_time", None)
-            if run_time or environment.shape_class:
-                judgement.aborted = "it was interrupted before " + (
-                    f"its {run_time} s were over" if run_time else "its end"
-                )
+            _note_interruption(environment, judgement)
         elif isinstance(runner, MasterRunner):  # the drain is under way in another greenlet, or was
             _wait_for_last_reports(runner, measurement, judgement)
             _on_test_stop(environment)
@@ -100,8 +98,17 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
         _stop_once(environment)
 
 
+def _note_interruption(environment: Environment, judgement: Judgement) -> None:
+    """A run that was to end by itself has not."""
+    run_time = getattr(environment.parsed_options, "run_time", None)
+    if run_time or environment.shape_class:
+        judgement.aborted = "it was interrupted before " + (f"its {run_time} s were over" if run_time else "its end")
+
+
 def _on_test_stopping(environment: Environment, **_: Any) -> None:
     measurement = measurement_of(environment)
+    if measurement.interrupted and measurement.judgement is not None:  # Locust ends shapes of its own accord then
+        _note_interruption(environment, measurement.judgement)
     schedule_ends_ns = end_offering(environment)
     if measurement.recorder is not None:
         measurement.recorder.end_load()

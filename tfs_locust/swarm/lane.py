@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import gevent
-from gevent import getcurrent
+from gevent import get_hub, getcurrent
 from gevent.event import Event
 from greenlet import GreenletExit
 from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
@@ -15,6 +16,8 @@ from tfs_locust.swarm.crew import Crew
 
 if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
+
+_logger = logging.getLogger(__name__)
 
 
 class Lane:
@@ -34,11 +37,16 @@ class Lane:
         self._empty = Event()
 
     @property
+    def is_full(self) -> bool:
+        return self.in_flight >= self._most
+
+    @property
     def has_room(self) -> bool:
+        """Whether it is to be given anything, in turn with others."""
         return self.in_flight < self._most and not self._leaving.is_set()
 
     def send(self, due_ns: int) -> None:
-        """Begin what was due; there must be room. In the hub."""
+        """Begin what was due; it must not be full. In the hub."""
         self.in_flight += 1
         self._crew.do(self._request, due_ns)
 
@@ -46,16 +54,25 @@ class Lane:
         """Nothing more is to be sent."""
         self._leaving.set()
 
-    def wait(self) -> None:
-        """Return when it was stopped and nothing is in flight; in the user's greenlet, with which all of it ends."""
-        try:
-            self._leaving.wait()
-            while self.in_flight:
-                self._empty.clear()
-                self._empty.wait()
-        finally:
-            self._leaving.set()
-            gevent.killall(list(self._senders), block=False)
+    def wait_for_stop(self) -> None:
+        """Return when it was stopped, by whom it belongs to or by one of its own requests."""
+        self._leaving.wait()
+
+    def wait_for_answers(self) -> None:
+        """Return when nothing is in flight."""
+        while self.in_flight:
+            self._empty.clear()
+            self._empty.wait()
+
+    def close(self) -> None:
+        """Its user ends, and what is still in flight with it."""
+        self._leaving.set()
+        for sender in self._senders:
+            get_hub().loop.run_callback(self._kill, sender)
+
+    def _kill(self, sender: Any) -> None:
+        if sender in self._senders:  # else it has come to its end meanwhile, and may do something else
+            sender.throw(GreenletExit)
 
     def _request(self, due_ns: int) -> None:
         user, me = self.user, getcurrent()
@@ -69,6 +86,7 @@ class Lane:
         except (InterruptTaskSet, RescheduleTask):
             pass
         except Exception as error:
+            _logger.error("%s\n%s", error, traceback.format_exc())  # noqa: TRY400 - as Locust does it
             user.environment.events.user_error.fire(user_instance=user, exception=error, tb=error.__traceback__)
         finally:
             self._senders.discard(me)

@@ -50,6 +50,8 @@ class Measurement:
         self.stopper: gevent.Greenlet[..., None] | None = None
         self.starter: Any = None
         """On a master: the greenlet in which the run's ``start`` is under way."""
+        self.interrupted = False
+        """By Ctrl-C."""
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
 

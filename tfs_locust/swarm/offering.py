@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import gevent
 from locust import events
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
@@ -19,10 +20,12 @@ from tfs_locust.swarm.conductor import Conductor
 from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.open_loop import OpenLoop
 from tfs_locust.swarm.orders import MESSAGE, Orders
+from tfs_locust.swarm.refusal import refuse
 from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.swarm.settings import Settings, read_settings
 
 _LOCAL = "local"
+_LEAVING = "tfs_leaving"
 
 
 def open_loop(environment: Environment, scenarios: Collection[Scenario], settings: Settings) -> None:
@@ -30,7 +33,12 @@ def open_loop(environment: Environment, scenarios: Collection[Scenario], setting
     measurement, runner = measurement_of(environment), environment.runner
     if measurement.recorder is not None and any(one.arrival.is_open for one in scenarios):
         worker, index = getattr(runner, "client_id", _LOCAL), getattr(runner, "worker_index", 0)
-        measurement.open_loop = OpenLoop(worker, index, settings.seed, measurement.recorder.tally, scenarios)
+
+        def on_fault(fault: str) -> None:
+            gevent.spawn(refuse, environment, [fault], began=True)
+
+        tally = measurement.recorder.tally
+        measurement.open_loop = OpenLoop(worker, index, settings.seed, tally, scenarios, on_fault)
 
 
 def conduct(environment: Environment, blueprints: Iterable[Blueprint], settings: Settings) -> None:
@@ -51,12 +59,18 @@ def conduct(environment: Environment, blueprints: Iterable[Blueprint], settings:
 
 
 def end_offering(environment: Environment) -> int | None:
-    """The run is about to end: state when its schedule does, and where load is sent return when all of it was sent."""
-    measurement = measurement_of(environment)
-    conductor = measurement.conductor
-    ends_ns = conductor.end() if conductor is not None and conductor.started else None
-    if measurement.open_loop is not None:
-        measurement.open_loop.end(ends_ns)
+    """The run is about to end: state when its schedule does, and where load is sent return when all of it was sent.
+
+    A worker that ends for itself says so, and sends its part until the others have it.
+    """
+    measurement, runner = measurement_of(environment), environment.runner
+    conductor, sending = measurement.conductor, measurement.open_loop
+    ends_ns = conductor.end() if conductor is not None else None
+    if sending is not None and isinstance(runner, WorkerRunner) and not sending.ended:
+        runner.send_message(_LEAVING)
+        sending.leave()
+    elif sending is not None:
+        sending.end(ends_ns)
     return ends_ns
 
 
@@ -64,7 +78,7 @@ def _present(environment: Environment, names: set[str]) -> list[str]:
     """Workers that have users who share the schedule, in the order of their numbers."""
     runner = environment.runner
     if not isinstance(runner, MasterRunner):
-        return [getattr(runner, "client_id", _LOCAL)]
+        return [getattr(runner, "client_id", _LOCAL)] if runner is not None and runner.user_count else []
     there = [
         client.id
         for client in runner.clients.all
@@ -90,12 +104,20 @@ def _on_orders(environment: Environment, msg: Any, **_: Any) -> None:
     _follow(measurement_of(environment), Orders.from_wire(msg.data))
 
 
+def _on_leaving(environment: Environment, msg: Any, **_: Any) -> None:
+    conductor = measurement_of(environment).conductor
+    if conductor is not None:
+        conductor.leave(msg.node_id)
+
+
 def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     if not predict_users(environment):
         return
     if isinstance(runner, WorkerRunner):
         runner.register_message(MESSAGE, _on_orders)
         return
+    if isinstance(runner, MasterRunner):
+        runner.register_message(_LEAVING, _on_leaving)
     environment.events.spawning_complete.add_listener(_on_spawning_complete(environment))
     _enough_users(environment)
 

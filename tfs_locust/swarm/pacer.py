@@ -37,7 +37,7 @@ class Pacer:
         self._next_ns[one] = at_ns
         heapq.heappush(self._queue, (at_ns, next(self._turn), one))
         if self._queue[0][2] is one:
-            self._alarm.set(at_ns)
+            self._alarm.set(self._queue[0][0])  # which may be when it was to be come to before
 
     def leave(self, one: Paced) -> None:
         """Come to it no more."""
@@ -59,12 +59,16 @@ class Pacer:
                 break
             at_ns, turn, one = queue[0]
             next_ns = one.come(now_ns)
-            if self._next_ns.get(one) != at_ns or queue[0][1] != turn:
+            if self._next_ns.get(one) != at_ns:
                 continue  # it was left, or put off, by what it did
             if next_ns is None:
                 self.leave(one)
-            else:
-                self._next_ns[one] = next_ns
-                heapq.heapreplace(queue, (next_ns, next(self._turn), one))
+                continue
+            self._next_ns[one] = next_ns
+            entry = next_ns, next(self._turn), one
+            if queue[0][1] == turn:
+                heapq.heapreplace(queue, entry)
+            else:  # what it did is to be come to before it
+                heapq.heappush(queue, entry)
         if queue:
             self._alarm.set(queue[0][0])

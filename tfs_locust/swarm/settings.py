@@ -193,8 +193,10 @@ def _profile(options: Namespace, problems: list[str]) -> Profile | None:
     kind = str(getattr(options, "tfs_shape", None) or "").strip()
     parameters = {}
     for text in _given(options, "shape-param"):
-        name, _, value = text.partition("=")
-        parameters[name.strip()] = value.strip()
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name in parameters:
+            problems.append(f"--tfs-shape-param {text.strip()!r}: {name!r} is given twice")
+        parameters[name] = value
     if not kind:
         problems += ["--tfs-shape-param: there is no --tfs-shape that it could belong to"] * bool(parameters)
         return None

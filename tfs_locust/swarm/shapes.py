@@ -32,11 +32,12 @@ class ProfileShape(LoadTestShape):
         self._environment = environment
         self._course: Course = profile.start()
         self._users = 0
+        self._told: tuple[int, float] | None = None
 
     def reset_time(self) -> None:
         """Begin again."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        self._course, self._users = self.profile.start(), 0
+        self._course, self._users, self._told = self.profile.start(), 0, None
 
     def tick(self) -> tuple[int, float] | None:
         """What there should be now, for Locust; None ends the run."""
@@ -49,7 +50,10 @@ class ProfileShape(LoadTestShape):
             return None
         if self.profile.unit == "users":
             self._users = int(target.level)
-            return self._users, target.spawn_rate or max(abs(self._users - present), 1)
+            # Locust would send as many users out again for another spawn rate
+            if self._told is None or self._told[0] != self._users:
+                self._told = self._users, target.spawn_rate or max(abs(self._users - present), 1)
+            return self._told
         self._set_rate(target.level)
         self._users = getattr(options, "num_users", None) or 1
         return self._users, getattr(options, "spawn_rate", None) or self._users

@@ -171,17 +171,24 @@ class PredictUser(User):
         if open_loop is None or self._scenario is None:  # Locust used as a library, without its events
             raise StopUser
         open_loop.run(self, self._scenario)
+        raise StopUser  # also where one of its tasks has said so
 
     def send_due(self, due_ns: int) -> None:
         """One task of a schedule: its first request was due at this time of ``time.perf_counter_ns``."""
         task = random.choice(type(self).tasks)
-        if task is _predict:
-            self.predict_both(due_ns=due_ns) if type(self).against else self.predict(due_ns=due_ns)
+        if task is _predict and type(self).against is not None:
+            self.predict_both(due_ns=due_ns)
+            return
+        if task is _predict and type(self).predict is PredictUser.predict:
+            self.predict(due_ns=due_ns)
             return
         me = getcurrent()
         self._due_ns[me] = due_ns
         try:
-            task(self)  # type: ignore[operator]  # no TaskSet is let through
+            if task is _predict:  # once, by a `predict` that need not know of due times
+                self.predict()
+            else:
+                task(self)  # type: ignore[operator]  # no TaskSet is let through
         finally:
             self._due_ns.pop(me, None)
 

@@ -91,16 +91,19 @@ def _declare_options(parser: Any, **_: Any) -> None:
     add_options(parser)
 
 
-def _take_interrupts_in_the_main_greenlet(**_: Any) -> None:
+def _take_interrupts_in_the_main_greenlet(environment: Environment, **_: Any) -> None:
     """Let Ctrl-C come upon the greenlet that waits for the run's end, not upon the one that happens to run.
 
     In the middle of a call it would keep grpcio from giving back a lock, which closing the channel then waits for: the
     process would never end (grpcio 1.85).
     """
+
+    def interrupt() -> None:
+        measurement_of(environment).interrupted = True
+        gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
+
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        gevent.signal_handler(
-            signal.SIGINT, lambda: gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
-        )
+        gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
