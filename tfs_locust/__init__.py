@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfs_locust.load.arrival import constant, poisson, trace
     from tfs_locust.load.rows import rows
     from tfs_locust.measure.sample import Outcome, Sample
     from tfs_locust.swarm.users import GrpcPredictUser, PredictError, Prediction, RestPredictUser
@@ -19,10 +20,25 @@ _HOMES = {
     "Prediction": "tfs_locust.swarm.users",
     "RestPredictUser": "tfs_locust.swarm.users",
     "Sample": "tfs_locust.measure.sample",
+    "constant": "tfs_locust.load.arrival",
+    "poisson": "tfs_locust.load.arrival",
     "rows": "tfs_locust.load.rows",
+    "trace": "tfs_locust.load.arrival",
 }
 
-__all__ = ["Expected", "GrpcPredictUser", "Outcome", "PredictError", "Prediction", "RestPredictUser", "Sample", "rows"]
+__all__ = [
+    "Expected",
+    "GrpcPredictUser",
+    "Outcome",
+    "PredictError",
+    "Prediction",
+    "RestPredictUser",
+    "Sample",
+    "constant",
+    "poisson",
+    "rows",
+    "trace",
+]
 
 
 def __getattr__(name: str) -> Any:
