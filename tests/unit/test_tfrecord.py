@@ -92,7 +92,7 @@ def _ends(records: list[bytes]) -> list[int]:
         (gzip.compress(_BY_TENSORFLOW)[:-9], ": cannot be read as gzip: Compressed file ended before"),
         (gzip.compress(_BY_TENSORFLOW)[:10] + b"\xff" * 30, ": cannot be read as gzip: Error -3"),
     ],
-    ids=["length-cut", "checksum-cut", "data-cut", "data-damaged", "length-damaged", "other", "gzip-cut", "gzip-damaged"],
+    ids=["length-cut", "checksum-cut", "data-cut", "data-damaged", "length-damaged", "other", "gzip-cut", "gzip-bad"],
 )
 def test_damage(tmp_path: Path, content: bytes, reason: str) -> None:
     """Each kind in its own words."""
