@@ -135,6 +135,7 @@ def batching_of(plans: Iterable[Planned]) -> Batching | None:
         splits=parameters.enable_large_batch_splitting,
         batch_threads=plan.setup.batch_threads,
         calls_at_once=plan.calls_at_once if same_calls else None,
+        calls_wait=all(one.plan.protocol == "rest" for one in every),
         in_flight_to_fill=plan.in_flight_to_fill if same_rows else None,
         fitting_rows=plan.fitting_rows,
     )

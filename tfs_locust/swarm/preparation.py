@@ -87,4 +87,5 @@ class Servers:
             plans={name: (one.plan, one.told) for name, one in self._plans.items() if one.rows_known},
             batching=batching_of(self._plans.values()),
             rows=tuple((rows, float(share)) for rows, share in mix),
+            late_s=self.watch.late_s,
         )

@@ -23,6 +23,8 @@ EVERY_S = 5.0
 """To read a page takes milliseconds, in which a single process sends nothing."""
 USUAL_REST_PORT = 8501
 _TICK_S = 0.1
+_TOLD_WITHIN_S = 3.0
+"""Of the warm-up's end a master learns from its workers' reports, which come every 3 s (Locust 2.47)."""
 _FIRST_WITHIN_S = 0.5
 _WITHIN_S = 2.0
 _LAST_WITHIN_S = 5.0  # what waits behind the last requests of a REST interface may take longer
@@ -55,11 +57,13 @@ class ServerWatch:
     """Looks at some pages, from :meth:`begin` to :meth:`end`."""
 
     def __init__(self, pages: dict[str, bool], *, every_s: float = EVERY_S) -> None:
-        self.histories = [PageHistory(url) for url in pages]
+        self.histories = [PageHistory(url, guessed=not asked) for url, asked in pages.items()]
         self.looked_at_s: list[float] = []
         """Unix time of each look."""
         self.asked = any(pages.values())
         """Whether any page was asked for."""
+        self.late_s = 0.0
+        """How much later than the warm-up's end the first look may be."""
         self._asked = pages
         self._every_s = every_s
         self._greenlet: gevent.Greenlet[..., None] | None = None
@@ -73,6 +77,7 @@ class ServerWatch:
         its window late, rather than take time of the run. (On a master nothing may wait in ``test_start``: Locust 2.47
         would let the end of the run before fall into it; and its workers have much to do before they send.)
         """
+        self.late_s = 0.0 if wait else _TOLD_WITHIN_S
         first = Event()
         self._greenlet = gevent.spawn(self._watch, when, first)
         now = when()
