@@ -81,7 +81,7 @@ def encode_tensor(array: Array, dtype: DType) -> tensor_pb2.TensorProto:
     """``array`` of any shape as a message of type ``dtype``.
 
     Strings are an object array of ``bytes`` or ``str`` (sent as UTF-8). Raises TensorError where the array's type
-    cannot be cast to ``dtype`` without changing its kind (a float for an int).
+    cannot be cast to ``dtype`` without changing its kind (a float for an int), and where a number is too large for it.
     """
     proto = tensor_pb2.TensorProto(dtype=dtype.number)
     for size in array.shape:
@@ -93,14 +93,38 @@ def encode_tensor(array: Array, dtype: DType) -> tensor_pb2.TensorProto:
             )
         except TypeError as error:
             raise TensorError(f"a string tensor takes bytes or str, not {array.dtype}") from error
+        except UnicodeEncodeError as error:
+            raise TensorError(f"{error.object!r} cannot be sent as UTF-8: {error.reason}") from error
         return proto
     if array.dtype != dtype.numpy:
         if not np.can_cast(array.dtype, dtype.numpy, casting="same_kind"):
             raise TensorError(f"an array of {array.dtype} does not fit a tensor of {dtype.name}")
-        array = array.astype(dtype.numpy)
+        array = cast(array, dtype)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False) if array.dtype.kind != "V" else array
     proto.tensor_content = np.ascontiguousarray(little).tobytes()
     return proto
+
+
+def cast(array: Array, dtype: DType) -> Array:
+    """``array`` as ``dtype``, of whose kind it is. Raises TensorError for a number that does not fit, with its row.
+
+    (numpy lets integers wrap around and makes infinities of large numbers.)
+    """
+    if np.can_cast(array.dtype, dtype.numpy, casting="safe"):
+        return array.astype(dtype.numpy)
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = array.astype(dtype.numpy)
+        if array.dtype.kind in "iu" and dtype.numpy.kind in "iu":
+            wrong = made.astype(array.dtype) != array
+            if array.dtype.kind != dtype.numpy.kind:
+                wrong |= (made < 0) != (array < 0)
+        else:
+            wrong = np.isfinite(array) & ~np.isfinite(made)
+    if wrong.any():
+        first = tuple(int(place) for place in np.argwhere(wrong)[0])
+        row = f", in row {first[0]} of the request" if first else ""
+        raise TensorError(f"{array[first]} does not fit a tensor of {dtype.name}{row}")
+    return made
 
 
 def decode_tensor(proto: tensor_pb2.TensorProto) -> Array:
