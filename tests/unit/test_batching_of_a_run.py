@@ -57,6 +57,14 @@ def test_nothing_is_known() -> None:
         planned(_blueprint(settings, rows="worst"), settings, None, 12)
 
 
+def test_payloads_that_bring_their_rows_need_no_choice() -> None:
+    """A log is sent as it is, whatever rows were to be chosen, and needs no file to choose them by."""
+    settings = _settings()
+    log = _blueprint(settings, rows="auto", payload="requests.log")
+    assert planned(log, settings, None, 12) is None
+    assert settled(log, handed_out({}, settings)).rows == rows(1)
+
+
 def test_rows_that_are_too_large(tmp_path: Path) -> None:
     """They are refused in advance, unless asked for; those of a source with rows of its own when they are read."""
     settings = _settings(tmp_path)

@@ -90,8 +90,11 @@ def handed_out(plans: Mapping[str, Planned], settings: Settings) -> dict[str, An
 
 
 def settled(blueprint: Blueprint, handed: Mapping[str, Any]) -> Blueprint:
-    """The blueprint with nothing left to choose."""
-    rows = parse_rows(handed["rows"][blueprint.name]) if blueprint.rows.choice else blueprint.rows
+    """The blueprint with nothing left to choose; where the payloads bring their rows, it does not matter which."""
+    rows = blueprint.rows
+    if rows.choice:
+        known = handed["rows"]
+        rows = parse_rows(known.get(blueprint.name, "1") if brings_rows(blueprint.payload) else known[blueprint.name])
     return replace(blueprint, rows=rows, most_rows=handed["most_rows"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from tfs_locust.load.corpus import CorpusError, Payload, assumed_dims
 from tfs_locust.load.pool import Pool
 from tfs_locust.load.rows import Rows
-from tfs_locust.load.sources import SYNTHETIC, Source, open_source
+from tfs_locust.load.sources import SYNTHETIC, Source, is_read_once, open_source
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.settings import SettingsError
@@ -155,8 +155,6 @@ def open_scenario(
     each payload: making many large ones takes seconds, in which heartbeats must flow.
     """
     signature = _signature(plan, transport)
-    if unknown := unknown_outputs(signature, plan.expected):
-        raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
     protocol = plan.address.protocol
     path = PREDICT if protocol == "grpc" else plan.address.prefix + plan.target.rest_path(":predict")
     try:
@@ -183,6 +181,14 @@ def open_scenario(
         expected=plan.expected,
         _random=random.Random(f"{plan.seed} {offset}"),
     )
+
+
+def check_scenario(plan: Blueprint, transport: Transport[Any]) -> None:
+    """Ask the server, and make one payload, unless it would then be gone. Raises SettingsError."""
+    if is_read_once(plan.payload):
+        _signature(plan, transport)
+    else:
+        open_scenario(replace(plan, payloads=1), transport)
 
 
 def _source(plan: Blueprint, signature: Signature) -> Source:
@@ -226,7 +232,7 @@ def too_large(rows: int | str, most_rows: int) -> str:
 
 def _signature(plan: Blueprint, transport: Transport[Any]) -> Signature:
     try:
-        return resolve(control_over(transport, plan.address), plan.target)
+        signature = resolve(control_over(transport, plan.address), plan.target)
     except TargetError as error:
         raise SettingsError([f"{plan.name}: {error}"]) from error
     except CallFailed as failure:
@@ -236,6 +242,9 @@ def _signature(plan: Blueprint, transport: Transport[Any]) -> Signature:
             f"and is this its {interface} port, not its {other} port?"
         )
         raise SettingsError([problem]) from failure
+    if unknown := unknown_outputs(signature, plan.expected):
+        raise SettingsError([f"{plan.name}: {problem}" for problem in unknown])
+    return signature
 
 
 def _request_name(target: Target) -> str:

@@ -15,7 +15,7 @@ import logging
 import signal
 import sys
 from argparse import Namespace
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -32,7 +32,7 @@ from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_b
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
-from tfs_locust.swarm.scenario import Scenario, open_scenario
+from tfs_locust.swarm.scenario import Scenario, check_scenario, open_scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.engine import open_transport
@@ -165,7 +165,7 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
     try:
         for plan in preparation.blueprints.values() if can_ask else ():
             try:
-                open_scenario(replace(plan, payloads=1), _transport(transports, plan))
+                check_scenario(plan, _transport(transports, plan))
             except SettingsError as error:
                 problems += error.problems
     finally:

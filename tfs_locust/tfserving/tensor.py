@@ -7,6 +7,7 @@ typed fields by default and ``tensor_content`` with ``--enable_serialization_as_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,10 @@ DTYPES: tuple[DType, ...] = (
 )
 
 _BY_NUMBER = {dtype.number: dtype for dtype in DTYPES}
+
+
+LARGEST_BYTES = (1 << 31) - 1
+"""Of the largest message that protobuf and gRPC carry."""
 
 
 class TensorError(ValueError):
@@ -155,6 +160,24 @@ def decode_tensor(proto: tensor_pb2.TensorProto) -> Array:
             missing[:] = values[-1]
         values = np.concatenate([values, missing])
     return values.reshape(shape)
+
+
+def tensor_fault(proto: tensor_pb2.TensorProto) -> str:
+    """What keeps a server from reading a message of a known type; empty where nothing does. Decodes nothing."""
+    if proto.tensor_shape.unknown_rank or any(dim.size < 0 for dim in proto.tensor_shape.dim):
+        return f"its shape {[dim.size for dim in proto.tensor_shape.dim]} is not fully known"
+    dtype = dtype_of(proto.dtype)
+    count = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    size = count * dtype.numpy.itemsize
+    if size > LARGEST_BYTES:
+        shape = [dim.size for dim in proto.tensor_shape.dim]
+        return f"its shape {shape} makes {size:,} bytes, more than a request may have"
+    if proto.tensor_content and not dtype.is_string:
+        held = len(proto.tensor_content)
+        return "" if held == size else f"{held} bytes of content do not fill {count} elements of {dtype.name}"
+    per_element = 2 if dtype.field in {"scomplex_val", "dcomplex_val"} else 1
+    values = len(getattr(proto, dtype.field)) // per_element
+    return f"{values} values are more than the {count} of the shape" if values > count else ""
 
 
 def _typed_values(proto: tensor_pb2.TensorProto, dtype: DType) -> Array:
