@@ -157,6 +157,11 @@ def test_options_of_pages() -> None:
         "http://b/x",
         "auto",
     )
+    for url in ("http://[::1", "http://a:port", "http://a:0", "http://a:70000", "http://:80"):
+        assert read_settings(Namespace(tfs_server_metrics=url))[1] == [
+            f"--tfs-server-metrics {url!r}: expected auto, none, or a URL such as http://HOST:8501"
+        ]
+        assert "expected a base URL such as http://" in read_settings(Namespace(tfs_prometheus=url))[1][0]
     problems = read_settings(Namespace(tfs_server_metrics="none | a:8501 | http://a"))[1]
     assert problems == [
         "--tfs-server-metrics 'a:8501': expected auto, none, or a URL such as http://HOST:8501",

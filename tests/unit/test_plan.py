@@ -212,6 +212,11 @@ def test_a_plan_without_faults_has_no_warnings() -> None:
             "large enough is taken. Sort them.",
         ),
         (
+            _plan(8, 12, parameters={"allowed_batch_sizes": (-8, 0, 32)}),
+            "sizes-unused",
+            "allowed_batch_sizes -8 and 0 are never used: no batch is so small.",
+        ),
+        (
             _plan(1, protocol="rest", rest_api_num_threads=1),
             "rest-frozen",
             "With --rest_api_num_threads=1 the REST interface answers nothing: set 2 at least.",

@@ -160,6 +160,8 @@ def _parameter_warnings(plan: Plan, parameters: BatchingParameters) -> Iterator[
             f"allowed_batch_sizes {listed(sizes)} are not ascending, which the server does not check: the first that "
             "is large enough is taken. Sort them.",
         )
+    if unused := tuple(size for size in sizes if size < 1):
+        yield "sizes-unused", f"allowed_batch_sizes {listed(unused, 'and')} are never used: no batch is so small."
     if not plan.fitting_rows:
         yield (
             "largest-batch-padded",
