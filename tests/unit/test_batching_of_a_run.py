@@ -138,13 +138,18 @@ def test_pages_that_are_looked_at() -> None:
         for host in ("http://h:1/prefix", "https://h:2", "grpc://h:3", "grpcs://[::1]:4", "grpc://h:5")
     ]
     path = "/monitoring/prometheus/metrics"
-    assert pages_of(["http://other/x", "auto"], targets) == {
+    pages = pages_of(["http://other/x", "https://h:2/own", "auto"], targets)
+    assert {url: page.asked for url, page in pages.items()} == {
         "http://other/x": True,
+        "https://h:2/own": True,
         f"http://h:1/prefix{path}": False,
         f"https://h:2{path}": False,
         f"http://h:8501{path}": False,
         f"http://[::1]:8501{path}": False,
     }
+    own = {url for url, page in pages.items() if page.target is not None}  # asked as the target is
+    assert own == {"https://h:2/own", f"http://h:1/prefix{path}", f"https://h:2{path}"}
+    assert pages[f"https://h:2{path}"].target == targets[1].endpoint
     assert pages_of([], targets) == {}
 
 

@@ -10,6 +10,7 @@ bounds are exclusive, which no reader of Prometheus expects, and counts and sums
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -60,10 +61,17 @@ class Page:
     """Metrics that the server has, as their TYPE line tells, and that nothing was counted in."""
 
 
-def fetch_page(url: str, *, timeout_s: float, now: Callable[[], float]) -> Page:
+def fetch_page(
+    url: str,
+    *,
+    timeout_s: float,
+    now: Callable[[], float],
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Page:
     """Ask a server for its page; ``now`` gives the time it came at, in seconds. Raises PageError."""
     try:
-        answer = http_get(url, timeout_s=timeout_s)
+        answer = http_get(url, timeout_s=timeout_s, headers=headers, tls=tls)
     except GetError as error:
         raise PageError(str(error)) from error
     at_s = now()
