@@ -276,6 +276,14 @@ def test_a_rate_above_what_the_threads_let_in(protocol: str, id_: str) -> None:
     assert "No batch can fill: 7 requests of 1 row make 7 of 32 rows" in warnings["waits-for-timeout"]
 
 
+def test_a_rate_that_fills_the_batches() -> None:
+    """Almost as many come as are answered: batches are full, and nothing says that they are not."""
+    parameters = {"batch_timeout_micros": 10_000}
+    plan = _plan(1, rate=5000.0, grpc_max_threads=64, parameters=parameters, cost=BatchCost(0.02))
+    assert (plan.fill_ratio or 0) > 0.9
+    assert _warnings(plan).keys() == {"refused-by-threads"}
+
+
 def test_a_rate_of_which_too_few_come_in_the_timeout() -> None:
     """Many may be in flight, but 2 ms are too short for 32 rows; a longer one fills."""
     few = _warnings(_plan(1, rate=1000.0, cpus=16))["waits-for-timeout"]

@@ -219,14 +219,16 @@ def _rows_warnings(plan: Plan, parameters: BatchingParameters) -> Iterator[tuple
 def _filling_warnings(plan: Plan, parameters: BatchingParameters, threads: int) -> Iterator[tuple[str, str]]:
     needed, calls, in_flight = plan.in_flight_to_fill or 0, plan.calls_at_once, plan.in_flight
     largest, mean = parameters.largest_batch, plan.mean_rows
-    if needed > calls:
+    fills = plan.demand.rate_per_s is not None and (plan.fill_ratio or 0.0) >= FILLED
+    what = "number of users" if plan.demand.rate_per_s is None else "rate"
+    if needed > calls and not fills:
         more = _or_more_rows(plan, math.ceil((threads + 1) * largest / calls))
         yield (
             "ceiling",
-            f"No number of users fills the batches: that takes {needed:,} requests in flight, and {_calls(calls)} "
-            f"executed at once. Set {_setting(plan, needed)}{more}.",
+            f"No {what} fills the batches: that takes {needed:,} requests in flight, and {_calls(calls)} executed at "
+            f"once. Set {_setting(plan, needed)}{more}.",
         )
-    elif in_flight < needed:
+    elif in_flight < needed and not fills:
         more = _or_more_rows(plan, math.ceil((threads + 1) * largest / in_flight))
         use = f"Use {needed:,} users" if plan.demand.rate_per_s is None else "Send more by the second"
         yield (
