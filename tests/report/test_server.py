@@ -156,6 +156,14 @@ def test_a_run_seen_in_part() -> None:
     assert (found["server"]["pages"][0]["state"], _ids(found)) == ("partly", [])
 
 
+def test_a_first_look_that_came_late() -> None:
+    """A slow page, while workers send already: the window is shorter by as much, and its count lower."""
+    history = PageHistory("http://s/")
+    history.see(_page(2, requests=80))
+    history.see(_page(10, requests=400))
+    assert _ids(_sections(_view(), history)) == []
+
+
 def test_uncertain_numbers_are_marked() -> None:
     """On the console and on the page; nothing is judged by them."""
     lines = [

@@ -189,7 +189,10 @@ def _rows_warnings(plan: Plan, parameters: BatchingParameters) -> Iterator[tuple
             f"{math.ceil(too_many[-1] / parameters.largest_batch):,} at least.",
         )
     if plan.expected is None and len(too_many) + len(plan.too_large) < len(plan.rows.mix):
-        yield "nothing-expected", "Nothing can be said of the batches: hardly any request would be executed."
+        yield (
+            "nothing-expected",
+            "Nothing can be said of the batches: hardly a request is executed, or in too many pieces to simulate.",
+        )
     for rows, _ in plan.rows.mix:
         if len(plan.rows.mix) > 1 or rows in plan.too_large or not plan.fitting_rows:
             continue  # among others a request finds its place; alone it has to fit by itself

@@ -51,7 +51,9 @@ def sections(view: View, watched: Watched, *, users: int, started_s: float) -> S
     seen = [_seen(history, models, ok.count) for history in watched.histories]
     windows = [one for one in seen if one is not None]
     window = summed(windows, window_s=max(one.window_s for one in windows)) if windows else None
-    client = replace(client, share_seen=_share_seen(watched, window, client))
+    client = replace(
+        client, share_seen=_share_seen(watched, window, client), slack=client.slack + _missed(window, client)
+    )
     findings = diagnose(window, watched.batching, client)
     return {
         "server": {
@@ -96,6 +98,12 @@ def _share_seen(watched: Watched, window: ServerWindow | None, client: Client) -
     if window is None or not client.window_s or all(one.state != "partly" for one in watched.histories):
         return 1.0
     return min(window.window_s / client.window_s, 1.0)
+
+
+def _missed(window: ServerWindow | None, client: Client) -> float:
+    """About how many calls came before the first look, where that came late."""
+    late_s = 0.0 if window is None else max(client.window_s - window.window_s, 0.0)
+    return late_s * sum(client.outcomes.values()) / client.window_s if late_s else 0.0
 
 
 def _outside(view: View, window: ServerWindow | None, ok: Cell) -> int | None:
