@@ -219,11 +219,9 @@ def lines(result: Section) -> list[str]:
     doubtful = any(one["id"] == "no-data" for one in result.get("diagnosis", ()))
     if batching["mean_rows_per_batch"] is not None and (server["asked"] or not doubtful):
         told.append(f"server: {_in_words(batching)}")
-    if outside := server["requests"].get("outside"):
-        told.append(
-            f"server: {outside:+,} of our answers after the warm-up lie outside its window, which begins at a look of "
-            "its own"
-        )
+    if (outside := server["requests"].get("outside")) and not doubtful:
+        more = "more than we counted after it" if outside < 0 else "less than we counted after it"
+        told.append(f"server: its window, from about the end of the warm-up on, holds {abs(outside):,} answers {more}")
     told += [one["reason"] for one in server["queries"] if one["reason"]]
     told += [
         f"metrics page {page['url']}: {page['state']}: {page['reason']}"
