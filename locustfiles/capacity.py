@@ -1,6 +1,6 @@
 """How many requests a second does the model carry inside its objectives?
 
-    locust -f locustfiles/capacity.py --host grpc://127.0.0.1:8500 --tfs-model my_model --headless --tfs-slo "p99<100ms"
+locust -f locustfiles/capacity.py --host grpc://127.0.0.1:8500 --tfs-model my_model --headless --tfs-slo "p99<100ms"
 """
 
 from locust import events

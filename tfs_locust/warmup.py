@@ -45,6 +45,11 @@ Value = TypeVar("Value")
 FILE_NAME = "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
 """A record more, and the server refuses to load the version."""
+_OPTIONS = (
+    *("model", "version", "version-label", "signature", "payload", "seed", "dim", "header"),
+    *("tls-ca", "tls-cert", "tls-key"),
+)
+"""Of those of a run: the others mean nothing here, and are refused."""
 _CONTROL_TIMEOUT_S = 10.0
 _PREDICT_TIMEOUT_S = 60.0  # the first request of a size may take long: that is what warm-up is for
 
@@ -79,18 +84,18 @@ def _parser() -> ArgumentParser:
         "--batching-parameters-file", metavar="FILE", help="the server's; a record for each allowed batch size"
     )
     parser.add_argument("--records", metavar="N", help="records to write, the sizes in turn; at most 1000")
-    add_options(parser)
+    add_options(parser, only=_OPTIONS)
     return parser
 
 
 def _write(options: Namespace) -> list[str]:
     """Write the file; returns what to tell of it."""
     settings, problems = read_settings(options)
-    if options.tfs_rows:
-        problems.append("--tfs-rows is for runs; give the sizes of warm-up requests with --rows")
     out = Path(options.out)
-    if out.is_dir() or not out.parent.is_dir():
-        problems.append(f"--out {options.out}: expected a file in a folder that exists, such as .../{FILE_NAME}")
+    if (out.exists() and not out.is_file()) or not out.parent.is_dir():
+        problems.append(
+            f"--out {options.out}: expected a regular file in a folder that exists, such as .../{FILE_NAME}"
+        )
     sizes = _read(problems, _sizes, options)
     records = _read(problems, _records, options)
     address = _read(problems, parse_address, options.host)
@@ -144,11 +149,11 @@ def _sizes(options: Namespace) -> tuple[int, ...] | None:
     if options.batching_parameters_file is None:
         return None
     parameters = BatchingParameters.read(options.batching_parameters_file)
-    if (problem := parameters.problem()) is not None:
-        raise ValueError(f"{options.batching_parameters_file}: the server refuses this: {problem}")
+    if problems := parameters.problems():
+        raise ValueError(f"{options.batching_parameters_file}: the server refuses this: {'; '.join(problems)}")
     # without allowed sizes a batch is executed at the size it has: the least and the largest stand for all
     allowed = parameters.allowed_batch_sizes or (1, parameters.largest_batch)
-    return tuple(sorted({size for size in allowed if size <= parameters.largest_batch}))
+    return tuple(sorted({size for size in allowed if 1 <= size <= parameters.largest_batch}))
 
 
 def _records(options: Namespace) -> int | None:

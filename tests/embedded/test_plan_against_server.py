@@ -102,7 +102,11 @@ class _Window:
     padding_rows: int
     queued_tasks: int
     queueing_s_total: float
+    predict_calls: int | None = None
+    calls_of_all: int | None = None
+    """Not looked at: the window begins and ends amid requests."""
     restarted: bool = False
+    uncertain: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -137,3 +137,71 @@ class Called(Base):
     def payload(rows, rng):
         return {{}}["x"]
 """
+
+
+def test_a_log_needs_no_rows_chosen(serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """With rows to be chosen and no file to choose them by, its requests are sent as they were logged."""
+    write_records(tmp_path / "log", [log_record(_request(rows)) for rows in (3, 3)])
+    given = ["--tfs-payload", str(tmp_path / "log"), "--tfs-rows", "auto", "--tfs-report", "out"]
+    arguments = Interface("grpc", serving.grpc).arguments(*given, model="half_plus_two", users=1, run_time="1s")
+    totals = _report(locust(*arguments))["totals"]
+    assert totals["rows"] == 3 * totals["ok"] > 0
+
+
+_LATER = """
+import numpy as np
+from tfs_locust import GrpcPredictUser
+
+class Table:
+    def __iter__(self):
+        known = {{number: float(number) for number in range({known})}}
+        for number in range(1000):
+            yield {{"x": np.array([known[number]], np.float32)}}
+
+class Later(GrpcPredictUser):
+    model = "half_plus_two"
+    payload = Table()
+    payloads = 2
+"""
+
+
+def test_a_users_requests_that_fail_in_the_run(serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """What the user's code raises at a later request ends the run: INVALID, and why; at the first nothing starts."""
+    (tmp_path / "later.py").write_text(_LATER.format(known=100))
+    common = ["--host", serving.grpc, "--headless", "-u", "1", "-t", "30s"]
+    run = locust("-f", str(tmp_path / "later.py"), *common)
+    assert run.wait(25) == 3, run.output
+    assert "aborted: payload 101 of the Table: raised KeyError: 100" in run.output
+    (tmp_path / "later.py").write_text(_LATER.format(known=0))
+    run = locust("-f", str(tmp_path / "later.py"), *common)
+    assert run.wait(25) == 2, run.output
+    assert "Later: payload 1 of the Table: raised KeyError: 0" in run.output
+
+
+_ONCE = """
+import numpy as np
+from locust import events
+from tfs_locust import GrpcPredictUser
+
+seen = set()
+
+class Once(GrpcPredictUser):
+    model = "half_plus_two"
+    payload = ({"x": np.zeros(rows, np.float32)} for rows in (1, 2, 3))
+
+@events.request.add_listener
+def note(context, **_):
+    seen.add(context["rows"])
+
+@events.quitting.add_listener
+def say(**_):
+    print("SEEN", sorted(seen), flush=True)
+"""
+
+
+def test_requests_that_can_be_read_once(serving: Serving, locust: Start, tmp_path: Path) -> None:
+    """The check before the run takes none of them."""
+    (tmp_path / "once.py").write_text(_ONCE)
+    run = locust("-f", str(tmp_path / "once.py"), "--host", serving.grpc, "--headless", "-u", "1", "-t", "1s")
+    assert run.wait(25) == 0, run.output
+    assert "SEEN [1, 2, 3]" in run.output

@@ -50,6 +50,7 @@ def test_rows_that_fill(processes: int, filling: Batched, locust: Start) -> None
         "server": {"OK": totals["ok"]},
         "server_predictions": totals["ok"],
         "client": {"ok": totals["ok"]},
+        "outside": None,
     }
     assert server["batching"]["executed_rows"] == totals["rows"]
     assert server["batching"]["padding_ratio"] <= 0.05

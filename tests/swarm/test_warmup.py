@@ -73,10 +73,14 @@ def test_a_server_warms_up_every_batch_size(
         monitoring_config_file=tmp_path / "monitoring.config",
     )
     page = fetch_page(f"{server.rest_url}/monitoring/prometheus/metrics", timeout_s=10, now=time.monotonic)
-    window = delta(Page({}, 0.0), page, inputs=len(signature.inputs))
-    assert window.batches_by_size == dict.fromkeys(_ALLOWED, 1)
-    assert (window.executed_rows, window.padding_rows, window.client_rows) == (63, 0, 63)
-    assert (window.client_batches, window.queued_tasks, window.runtime_latency_count) == (6, 6, 6)
+    window = delta(Page({}, 0.0), page)
+    sizes = {
+        int(dict(labels)["execution_batch_size"]): count
+        for (name, labels), count in page.counters.items()
+        if name.endswith(":padding_size_count")
+    }
+    assert sizes == dict.fromkeys(_ALLOWED, 1)
+    assert (window.executed_batches, window.executed_rows, window.padding_rows, window.queued_tasks) == (6, 63, 0, 6)
     assert window.requests == {}  # warm-up is no request
 
 
@@ -138,10 +142,9 @@ def test_a_record_that_would_fail(serving: Serving, python: Python, tmp_path: Pa
     ("given", "problems"),
     [
         (
-            ["--rows", "1,x", "--records", "1001", "--host", "127.0.0.1:1", "--tfs-rows", "3"],
+            ["--rows", "1,x", "--records", "1001", "--host", "127.0.0.1:1"],
             [
-                "--tfs-rows is for runs; give the sizes of warm-up requests with --rows",
-                "--out {out}: expected a file in a folder that exists, such as .../tf_serving_warmup_requests",
+                "--out {out}: expected a regular file in a folder that exists, such as .../tf_serving_warmup_requests",
                 "--rows '1,x': expected whole numbers of at least 1, such as 1,2,4,8",
                 "--records '1001': expected a whole number from 1 to 1000",
                 "host '127.0.0.1:1' has no scheme: expected such as grpc://127.0.0.1:8500 or http://127.0.0.1:8501",
@@ -150,14 +153,14 @@ def test_a_record_that_would_fail(serving: Serving, python: Python, tmp_path: Pa
         (
             ["--rows", "1", "--batching-parameters-file", "f", "--host", "grpc://127.0.0.1:1"],
             [
-                "--out {out}: expected a file in a folder that exists, such as .../tf_serving_warmup_requests",
+                "--out {out}: expected a regular file in a folder that exists, such as .../tf_serving_warmup_requests",
                 "--rows and --batching-parameters-file exclude each other: give one of them",
             ],
         ),
         (
             ["--batching-parameters-file", "/nowhere", "--host", "grpc://127.0.0.1:1"],
             [
-                "--out {out}: expected a file in a folder that exists, such as .../tf_serving_warmup_requests",
+                "--out {out}: expected a regular file in a folder that exists, such as .../tf_serving_warmup_requests",
                 "/nowhere: cannot be read: No such file or directory",
             ],
         ),
@@ -186,3 +189,22 @@ def test_what_the_server_says(serving: Serving, python: Python, tmp_path: Path) 
     assert run.wait() == 2
     assert "the server refuses this: Last entry in allowed_batch_sizes must match max_batch_size" in run.output
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_options_of_runs(python: Python, tmp_path: Path) -> None:
+    """They mean nothing here, and are not taken in silence."""
+    given = ["--host", "grpc://127.0.0.1:1", "--out", str(tmp_path / "out"), "--tfs-slo", "p99<1s", "--tfs-rows", "3"]
+    run = python(*_WARMUP, *given)
+    assert run.wait() == 2
+    assert "unrecognized arguments: --tfs-slo p99<1s --tfs-rows 3" in run.output
+
+
+def test_batches_that_are_too_large_to_be_made(serving: Serving, python: Python, tmp_path: Path) -> None:
+    """A file without allowed sizes asks for the largest batch there can be, which is more than a request may have."""
+    (tmp_path / "batching").write_text("max_batch_size { value: 9223372036854775807 }")
+    given = ["--batching-parameters-file", str(tmp_path / "batching"), "--out", str(tmp_path / "out")]
+    run = python(*_WARMUP, "--host", serving.grpc, "--tfs-model", "dense", *given)
+    assert run.wait() == 2
+    assert "a request of 9,223,372,036,854,775,807 rows has " in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "out").exists()

@@ -70,6 +70,14 @@ def test_nothing_is_known() -> None:
         planned(_blueprint(settings, rows="worst"), settings, None, 12)
 
 
+def test_payloads_that_bring_their_rows_need_no_choice() -> None:
+    """A log is sent as it is, whatever rows were to be chosen, and needs no file to choose them by."""
+    settings = _settings()
+    log = _blueprint(settings, rows="auto", payload="requests.log")
+    assert planned(log, settings, None, 12) is None
+    assert settled(log, handed_out({}, settings)).rows == rows(1)
+
+
 def test_rows_that_are_too_large(tmp_path: Path) -> None:
     """They are refused in advance, unless asked for; those of a source with rows of its own when they are read."""
     settings = _settings(tmp_path)
@@ -143,13 +151,18 @@ def test_pages_that_are_looked_at() -> None:
         for host in ("http://h:1/prefix", "https://h:2", "grpc://h:3", "grpcs://[::1]:4", "grpc://h:5")
     ]
     path = "/monitoring/prometheus/metrics"
-    assert pages_of(["http://other/x", "auto"], targets) == {
+    pages = pages_of(["http://other/x", "https://h:2/own", "auto"], targets)
+    assert {url: page.asked for url, page in pages.items()} == {
         "http://other/x": True,
+        "https://h:2/own": True,
         f"http://h:1/prefix{path}": False,
         f"https://h:2{path}": False,
         f"http://h:8501{path}": False,
         f"http://[::1]:8501{path}": False,
     }
+    own = {url for url, page in pages.items() if page.target is not None}  # asked as the target is
+    assert own == {"https://h:2/own", f"http://h:1/prefix{path}", f"https://h:2{path}"}
+    assert pages[f"https://h:2{path}"].target == targets[1].endpoint
     assert pages_of([], targets) == {}
 
 
@@ -162,6 +175,11 @@ def test_options_of_pages() -> None:
         "http://b/x",
         "auto",
     )
+    for url in ("http://[::1", "http://a:port", "http://a:0", "http://a:70000", "http://:80"):
+        assert read_settings(Namespace(tfs_server_metrics=url))[1] == [
+            f"--tfs-server-metrics {url!r}: expected auto, none, or a URL such as http://HOST:8501"
+        ]
+        assert "expected a base URL such as http://" in read_settings(Namespace(tfs_prometheus=url))[1][0]
     problems = read_settings(Namespace(tfs_server_metrics="none | a:8501 | http://a"))[1]
     assert problems == [
         "--tfs-server-metrics 'a:8501': expected auto, none, or a URL such as http://HOST:8501",

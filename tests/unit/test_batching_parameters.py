@@ -136,3 +136,19 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, place: str, hint: str) 
         BatchingParameters.read(str(file))
     assert str(error.value).startswith(f"{file}, {place}")
     assert hint in str(error.value)
+
+
+def test_an_execution_size_below_zero() -> None:
+    """The server keeps it unsigned, and finds it larger than any request."""
+    parameters = BatchingParameters(max_batch_size=32, max_execution_batch_size=-4, enable_large_batch_splitting=True)
+    assert parameters.problems() == [
+        "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
+        "max_execution_batch_size.13218446744073709551612"
+    ]
+
+
+def test_allowed_sizes_below_one() -> None:
+    """The server takes them, and never executes a batch with one."""
+    parameters = BatchingParameters(max_batch_size=32, allowed_batch_sizes=(-8, 0, 32))
+    assert parameters.problems() == []
+    assert {parameters.executed_size(rows) for rows in range(1, 33)} == {32}

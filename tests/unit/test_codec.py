@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.metadata import Tensors, grpc_metadata, signature_def
+from tests.unit.signatures import signature_of
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.protos import predict_pb2
 from tfs_locust.tfserving.signature import Signature, from_grpc
@@ -198,3 +200,18 @@ def test_bfloat16_goes_out_as_its_own_type() -> None:
     single = signature({"x": ("bfloat16", (-1,))})
     request = predict_pb2.PredictRequest.FromString(codec.encode_grpc(TARGET, single, {"x": np.array([1.5])}))
     assert decode_tensor(request.inputs["x"]).tolist() == np.array([1.5], dtype=ml_dtypes.bfloat16).tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "told"),
+    [
+        ("int32", np.array([2**31 + 5]), "input 'x': 2147483653 does not fit a tensor of int32, in row 0"),
+        ("string", np.array(["\ud800"], np.object_), "input 'x': '\\ud800' is no text: surrogates not allowed"),
+    ],
+)
+def test_what_json_would_change_is_refused(dtype: str, value: Any, told: str) -> None:
+    """As over gRPC: nothing else is sent than was given."""
+    signature = signature_of({"x": (dtype, (-1,))})
+    with pytest.raises(codec.CodecError) as raised:
+        codec.encode_rest(Target("m"), signature, {"x": value})
+    assert told in str(raised.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfs_locust.judge.batching import Batching, Client, Finding
+from tfs_locust.judge.batching import Batching, Client, Finding, executed, queueing_share
 from tfs_locust.judge.diagnosis import diagnose
 
 
@@ -19,12 +19,15 @@ class _Window:
     """1000 batches of 32 rows, 8 a request, 2 ms in the queue each; nothing wrong."""
 
     requests: Mapping[str, int] = field(default_factory=lambda: {"OK": 4000})
+    predict_calls: int | None = 4000
+    calls_of_all: int | None = 4000
     executed_batches: int | None = 1000
     executed_rows: int | None = 32_000
     padding_rows: int | None = 0
     queued_tasks: int | None = 4000
     queueing_s_total: float | None = 8.0
     restarted: bool = False
+    uncertain: Collection[str] = ()
 
 
 _BATCHING = Batching(
@@ -220,6 +223,16 @@ def test_nobody_means_to_fill_the_default_size() -> None:
         (_Window(executed_batches=None), _CLIENT, "the server's metrics tell no batch sizes"),
         (_Window(executed_rows=None), _CLIENT, "the server's metrics tell no batch sizes"),
         (_Window(executed_batches=0), replace(_CLIENT, outcomes={}), "no request was answered"),
+        (_Window(uncertain={"padding_rows"}), _CLIENT, "the server has run for so long that the six digits of its"),
+        (_Window(uncertain={"executed_rows"}), _CLIENT, "the server has run for so long that the six digits of its"),
+        (
+            _Window(calls_of_all=16_528),
+            _CLIENT,
+            "other models were served, too: of 16,528 predictions 4,000 were of the run's, and batches are counted",
+        ),
+        (_Window(predict_calls=8000), _CLIENT, "the pages counted 8,000 of our 4,000 requests: another server, a pod"),
+        (_Window(predict_calls=2000), _CLIENT, "the pages counted 2,000 of our 4,000 requests: another server, a pod"),
+        (_Window(predict_calls=0, executed_batches=0), _CLIENT, "the pages counted 0 of our 4,000 requests: another"),
     ],
 )
 def test_no_data_says_so(window: Any, client: Client, why: str) -> None:
@@ -227,6 +240,55 @@ def test_no_data_says_so(window: Any, client: Client, why: str) -> None:
     finding = _found(window, client=client)
     assert finding.id == "no-data"
     assert finding.sentence.startswith(f"nothing is known of what batching did: {why}")
+
+
+def test_counts_that_may_differ() -> None:
+    """Calls that the client gave up and the server answered, what a warm-up left behind, and runs seen in part."""
+    late = {"deadline_exceeded": 1000}
+    for window, client in (
+        (_Window(predict_calls=4999, calls_of_all=4999), replace(_CLIENT, outcomes={"ok": 4000} | late)),
+        (_Window(predict_calls=3300, calls_of_all=3300), replace(_CLIENT, slack=400)),
+        (_Window(predict_calls=2100, calls_of_all=2100), replace(_CLIENT, share_seen=0.5)),
+        (_Window(predict_calls=None, calls_of_all=None), _CLIENT),
+        (_Window(calls_of_all=4030), _CLIENT),
+    ):
+        assert "no-data" not in {one.id for one in diagnose(window, _BATCHING, client)}
+
+
+def test_the_share_of_queueing() -> None:
+    """The mean wait of a request by its mean time: 2 ms of 15 ms; of what is no such share nothing is said."""
+    assert queueing_share(_Window(), _BATCHING, _CLIENT) == pytest.approx(2 / 15)
+    assert queueing_share(_Window(), None, _CLIENT) == pytest.approx(2 / 15)
+    # the server's window is shorter than the client's: both are means
+    assert queueing_share(_Window(), _BATCHING, replace(_CLIENT, outcomes={"ok": 4300})) == pytest.approx(2 / 15)
+    in_pieces = _Window(queued_tasks=8 * 4000, queueing_s_total=8 * 45.0)
+    assert queueing_share(in_pieces, replace(_BATCHING, splits=True), _CLIENT) is None
+    assert queueing_share(in_pieces, None, _CLIENT) is None
+    assert queueing_share(_Window(calls_of_all=10_000), _BATCHING, _CLIENT) is None
+    assert queueing_share(_Window(uncertain={"queueing_s_total"}), _BATCHING, _CLIENT) is None
+    assert queueing_share(None, _BATCHING, _CLIENT) is None
+
+
+def test_a_wait_that_is_not_known_is_no_wait_for_company() -> None:
+    """Where the sum of the waits is uncertain, nothing rests on it."""
+    window = _Window(executed_rows=16_000, queueing_s_total=36.0, uncertain={"queueing_s_total"})
+    client = replace(_CLIENT, rows=((4, 1.0),), mean_service_time_s=0.014)
+    assert [one.id for one in diagnose(window, _BATCHING, client)] == ["too-few-in-flight"]
+
+
+def test_calls_in_flight() -> None:
+    """However they ended; over REST no more than come in, as the others wait outside."""
+    late = replace(_CLIENT, outcomes={"ok": 1000, "deadline_exceeded": 3000}, service_s_total=1000.0, users=200)
+    for batching, in_flight in ((_BATCHING, 200), (None, 200), (replace(_BATCHING, calls_wait=True), 31)):
+        done = executed(_Window(), late, batching)
+        assert done is not None
+        assert done.in_flight == in_flight
+
+
+def test_a_size_near_the_mean_holds_it() -> None:
+    """20.8 rows do not go into 20."""
+    window = _Window(executed_rows=20_800, padding_rows=11_200)
+    assert "add a size near 21 to allowed_batch_sizes" in _found(window, None).sentence
 
 
 def test_the_client_alone_can_tell_refusals() -> None:
@@ -248,6 +310,9 @@ _COUNT = st.none() | st.integers(0, 10**6)
         queued_tasks=_COUNT,
         queueing_s_total=st.none() | st.floats(0, 10**6),
         restarted=st.booleans(),
+        predict_calls=_COUNT,
+        calls_of_all=_COUNT,
+        uncertain=st.sets(st.sampled_from(["executed_rows", "queueing_s_total"])),
     ),
     st.none() | st.builds(replace, st.just(_BATCHING), batch_timeout_s=st.sampled_from([0.0, 0.01])),
     st.builds(
@@ -259,6 +324,8 @@ _COUNT = st.none() | st.integers(0, 10**6)
         window_s=st.floats(0, 100),
         users=st.none() | st.integers(0, 1000),
         mean_service_time_s=st.none() | st.floats(0, 10),
+        service_s_total=st.none() | st.floats(0, 1e6),
+        slack=st.sampled_from([0.0, 1e9]),
         rows=st.sampled_from([(), ((1, 1.0),), ((17, 1.0),), ((64, 1.0),), ((1, 0.5), (64, 0.5))]),
     ),
 )

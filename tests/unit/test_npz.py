@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,19 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert _faults(tmp_path / "x.npy", ONE) == "cannot be read as .npy: the data ends before the last row"
     (tmp_path / "x.npy").write_bytes(b"hello")
     assert _faults(tmp_path / "x.npy", ONE).startswith("cannot be read as .npy: ")
+
+
+@given(st.integers(0, 127), st.sampled_from(b"()[]{}',\\0#:L\xff"), st.integers(0, 127))
+def test_a_damaged_header_is_told(place: int, byte: int, end: int) -> None:
+    """Whatever numpy makes of it: one kind of error, which names the file."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, of headers as Python 2 wrote them
+        path = Path(folder) / "a.npy"
+        np.save(path, np.zeros((2, 3), np.float32))
+        data = bytearray(path.read_bytes())
+        data[place] = byte
+        path.write_bytes(data if end > 20 else data[:end])
+        try:
+            list(open_arrays(path, signature_of({"x": ("float", (-1, 3))})).blocks())
+        except CorpusError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017 - most changes of the padding harm nobody

@@ -26,7 +26,7 @@ def _history(*looks: Page | str) -> PageHistory:
 
 
 def _counted(history: PageHistory) -> int:
-    window = history.window("m")
+    window = history.window({"m"})
     assert window is not None
     return window.predict_calls
 
@@ -62,6 +62,6 @@ def test_never_two_pages() -> None:
 def test_a_restart_between() -> None:
     """What was seen before it and what came after it are added up, and it is told."""
     history = _history(_page(10, 10), _page(15, 12), _page(3, 14), _page(4, 15))
-    window = history.window("m")
+    window = history.window({"m"})
     assert window is not None
     assert (history.state, window.restarted, window.predict_calls, window.window_s) == ("restarted", True, 5 + 3 + 1, 5)

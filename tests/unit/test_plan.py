@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
@@ -25,13 +26,14 @@ _POWERS = BatchingParameters(
 
 
 def _plan(mix: int | str | Rows = 1, users: int | None = None, protocol: Any = "grpc", **changes: Any) -> Plan:
+    demand = Demand(users, changes.pop("rate", None))
     setup = Setup(
         dataclasses.replace(_POWERS, **changes.pop("parameters", {})),
         changes.pop("cpus", 8),
         changes.pop("grpc_max_threads", None),
         changes.pop("rest_api_num_threads", None),
     )
-    return make_plan(setup, protocol, mix if isinstance(mix, Rows) else rows(mix), Demand(users), **changes)
+    return make_plan(setup, protocol, mix if isinstance(mix, Rows) else rows(mix), demand, **changes)
 
 
 def _warnings(plan: Plan) -> dict[str, str]:
@@ -210,6 +212,11 @@ def test_a_plan_without_faults_has_no_warnings() -> None:
             "large enough is taken. Sort them.",
         ),
         (
+            _plan(8, 12, parameters={"allowed_batch_sizes": (-8, 0, 32)}),
+            "sizes-unused",
+            "allowed_batch_sizes -8 and 0 are never used: no batch is so small.",
+        ),
+        (
             _plan(1, protocol="rest", rest_api_num_threads=1),
             "rest-frozen",
             "With --rest_api_num_threads=1 the REST interface answers nothing: set 2 at least.",
@@ -254,6 +261,106 @@ def test_without_batching_there_is_little_to_say() -> None:
     assert plan.expected is not None
     assert plan.expected.mean_rows_per_batch == 3
     assert (plan.largest_batch, plan.fill_ratio, plan.in_flight) == (None, None, 4)
+
+
+@pytest.mark.parametrize(("protocol", "id_"), [("grpc", "refused-by-threads"), ("rest", "waiting-for-threads")])
+def test_a_rate_above_what_the_threads_let_in(protocol: str, id_: str) -> None:
+    """At most 7 calls are in the server, which is told with the share that is not; no sentence says otherwise."""
+    plan = _plan(1, None, protocol, rate=100_000.0, cpus=2, parameters={"batch_timeout_micros": 10_000})
+    assert plan.in_flight == plan.calls_at_once == 7
+    assert plan.expected is not None
+    assert plan.expected.mean_rows_per_batch == pytest.approx(7, rel=0.01)
+    warnings = _warnings(plan)
+    assert "queue-full" not in warnings
+    assert " % of the requests at 100,000/s find all 7 calls at once taken, and " in warnings[id_]
+    assert "No batch can fill: 7 requests of 1 row make 7 of 32 rows" in warnings["waits-for-timeout"]
+
+
+def test_a_rate_that_fills_the_batches() -> None:
+    """Almost as many come as are answered: batches are full, and nothing says that they are not."""
+    parameters = {"batch_timeout_micros": 10_000}
+    plan = _plan(1, rate=5000.0, grpc_max_threads=64, parameters=parameters, cost=BatchCost(0.02))
+    assert (plan.fill_ratio or 0) > 0.9
+    assert _warnings(plan).keys() == {"refused-by-threads"}
+
+
+def test_a_rate_of_which_too_few_come_in_the_timeout() -> None:
+    """Many may be in flight, but 2 ms are too short for 32 rows; a longer one fills."""
+    few = _warnings(_plan(1, rate=1000.0, cpus=16))["waits-for-timeout"]
+    assert few == (
+        "Hardly a batch will fill: at 1,000/s 2 of 32 rows come within 2 ms. Lower batch_timeout_micros, or "
+        "max_batch_size to 4."
+    )
+    longer = _plan(1, rate=1000.0, cpus=16, parameters={"batch_timeout_micros": 100_000})
+    assert "waits-for-timeout" not in _warnings(longer)
+
+
+def test_whole_requests_fill_a_batch() -> None:
+    """20 of 32 rows: a batch holds one request, so that three fill two threads and one waiting batch."""
+    plan = _plan(20, 4)
+    assert plan.in_flight_to_fill == 3
+    facts = {one.id: one.sentence for one in statements(plan)}
+    assert facts["in-flight-to-fill"].endswith("(2 + 1) x 1 request of 20 rows, whole, in 32.")
+    assert "too-few-in-flight" not in facts
+
+
+def test_no_size_is_advised_that_refuses_the_requests() -> None:
+    """One user with 20 rows: a max_batch_size below 20 would refuse them."""
+    (sentence,) = (one.sentence for one in statements(_plan(20, 1)) if one.id == "waits-for-timeout")
+    assert sentence.endswith("Lower batch_timeout_micros, or max_batch_size to 20.")
+
+
+def test_requests_that_the_queue_never_takes() -> None:
+    """One batch of eight rows may wait: requests of 16 rows are all refused, and no size above 8 fits."""
+    parameters = {"enable_large_batch_splitting": True, "max_execution_batch_size": 8, "max_enqueued_batches": 1}
+    plan = _plan(16, 7, parameters=parameters)
+    assert plan.expected is None
+    assert plan.fitting_rows == (1, 2, 4, 8)
+    assert _warnings(plan)["rows-above-queue"] == (
+        "Requests of 16 rows find no room even in an empty queue of 8 rows and are refused with UNAVAILABLE. Send "
+        "fewer rows, or set max_enqueued_batches to 2 at least."
+    )
+    assert _plan(rows(auto=True), 7, parameters=parameters).rows.largest <= 8
+
+
+def test_hardly_a_request_is_executed() -> None:
+    """Nearly all are too large, and that is told; nothing fails."""
+    assert "rows-too-large" in _warnings(_plan("1:0.000001,64:1", 7))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"max_batch_size": (1 << 63) - 1, "allowed_batch_sizes": ()},
+        {"max_batch_size": 10**8, "allowed_batch_sizes": (), "max_execution_batch_size": 1, "splits": True},
+        {"max_batch_size": 10**9, "allowed_batch_sizes": (128, 10**9), "max_execution_batch_size": 100, "splits": True},
+        {
+            "max_batch_size": 10**9,
+            "allowed_batch_sizes": (),
+            "max_execution_batch_size": 1,
+            "splits": True,
+            "max_enqueued_batches": 10**9,
+        },
+    ],
+)
+@pytest.mark.parametrize("mix", [1, 10**8, rows(auto=True), rows(auto="worst")], ids=str)
+def test_huge_batches_take_no_time(mix: Any, parameters: dict[str, Any]) -> None:
+    """Sizes that nobody sends are not tried one by one, and requests not cut into millions of pieces."""
+    changed = {**parameters, "enable_large_batch_splitting": parameters.get("splits", False)}
+    changed.pop("splits", None)
+    began = time.process_time()
+    plan = _plan(mix, 7, parameters=changed)
+    assert statements(plan)
+    assert time.process_time() - began < 10
+
+
+def test_very_many_users_take_no_time() -> None:
+    """A hundred thousand, all let in: those beyond what the queue holds change nothing."""
+    began = time.process_time()
+    plan = _plan(1, 100_000, grpc_max_threads=200_000)
+    assert plan.expected is not None
+    assert plan.expected.mean_rows_per_batch == 32
+    assert time.process_time() - began < 3
 
 
 def test_lines_are_aligned() -> None:

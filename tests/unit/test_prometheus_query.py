@@ -110,3 +110,9 @@ def test_options() -> None:
         parse_queries(["up", "a-b=up", "x=", "x=1", "x=2"])
     assert len(re.findall("expected NAME=PROMQL", str(caught.value))) == 3
     assert str(caught.value).endswith("; query 'x=2': the name 'x' is taken by '1'")
+
+
+def test_an_answer_of_a_hundred_thousand_brackets() -> None:
+    """Is no answer of Prometheus."""
+    with pytest.raises(QueryError, match="no answer of Prometheus' API"):
+        read_answer(Query("cpu", "up"), 200, "[" * 100_000)

@@ -60,3 +60,20 @@ def test_a_payload_that_cannot_be_sent() -> None:
     with gevent.Timeout(10):
         greenlet.join()
     assert told == ["record 3 is damaged"]
+
+
+def test_a_source_that_fails_in_another_way() -> None:
+    """Nothing is sent for ever in silence: whatever it is, it is told."""
+
+    def failing() -> Iterator[Payload]:
+        yield from itertools.islice(_numbered(), 2)
+        raise MemoryError
+
+    told: list[str] = []
+    pool = _pool(failing())
+    greenlet = keep_filled([pool], told.append)
+    assert greenlet is not None
+    next(pool)
+    with gevent.Timeout(10):
+        greenlet.join()
+    assert told == ["payloads cannot be read on: MemoryError: "]

@@ -6,6 +6,7 @@ from collections import Counter
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,3 +151,17 @@ def test_one_source_only() -> None:
         rows(8, auto=True)
     with pytest.raises(RowsError, match="given: none"):
         rows()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"auto": "wurst"}, "rows(auto='wurst'): expected True or 'worst'"),
+        ({"trace": 5}, "rows(trace=5): expected a file of whole numbers, or the numbers"),
+    ],
+)
+def test_what_rows_does_not_take(given: Any, told: str) -> None:
+    """It is told, not taken for something else."""
+    with pytest.raises(RowsError) as raised:
+        rows(**given)
+    assert str(raised.value) == told

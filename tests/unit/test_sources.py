@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,8 +16,9 @@ import pytest
 
 from tests.unit.signatures import signature_of
 from tfs_locust.load.corpus import CorpusError, Payload, input_shapes, synthetic_inputs
+from tfs_locust.load.pool import Pool
 from tfs_locust.load.prediction_log import log_record
-from tfs_locust.load.sources import Source, open_source
+from tfs_locust.load.sources import Source, brings_rows, is_read_once, open_source
 from tfs_locust.load.tfrecord import write_records
 from tfs_locust.tfserving import codec
 from tfs_locust.tfserving.protos import predict_pb2, prediction_log_pb2
@@ -214,7 +217,7 @@ def test_a_users_function() -> None:
         (lambda _rows, _rng: [1], "expected inputs by name or bytes, given list"),
         (lambda _rows, _rng: {"x": np.zeros((3, 2))}, "returned 3 rows"),
         (lambda rows, _rng: {"x": np.zeros((rows, 3))}, "input 'x': expected float [?, 2], given float64 [2, 3]"),
-        (lambda _rows, _rng: {"x": [[1], [1, 2]]}, "setting an array element with a sequence."),
+        (lambda _rows, _rng: {"x": [[1], [1, 2]]}, "raised ValueError: setting an array element with a sequence."),
         (
             lambda rows, _rng: {"y": np.zeros(rows)},
             "input 'x' is missing; the signature takes x: float [?, 2]; 'y' is no",
@@ -249,19 +252,116 @@ def test_a_users_requests() -> None:
             "nowhere",
             "nowhere: there is no such file; payloads are 'synthetic', or a file: .npz, .npy, .jsonl, .ndjson,",
         ),
-        ("nowhere.jsonl", "nowhere.jsonl: cannot be read: No such file or directory"),
-        ("nowhere.npz", "nowhere.npz: cannot be read as .npz: No such file or directory"),
+        ("nowhere.jsonl", "nowhere.jsonl: there is no such file; payloads are 'synthetic', or a file: "),
+        ("nowhere.npz", "nowhere.npz: there is no such file; payloads are 'synthetic', or a file: "),
         (5, "payload 5: expected the name of a file, a function of (rows, rng), or an iterable of inputs by name"),
         (b"body", "payload b'body': expected the name of a file"),
         ({"x": [1]}, "payload {'x': [1]}: expected the name of a file"),
+        ("", "payload '': no file is named; payloads are 'synthetic', or a file: "),
+        ("as-logged:", "payload 'as-logged:': no file is named; payloads are 'synthetic', or a file: "),
+        (".", ".: is a directory; payloads are 'synthetic', or a file: "),
+        ("pipe.jsonl", "pipe.jsonl: is a pipe or a device, and payload files are read several times: save it as a"),
+        ("pipe.npz", "pipe.npz: is a pipe or a device"),
+        ("pipe", "pipe: is a pipe or a device"),
+        ("a.json", "a.json: neither its name nor its content is that of payloads; payloads are 'synthetic', or a"),
+        ("a.npy.gz", "a.npy.gz: neither its name nor its content is that of payloads; payloads are 'synthetic', or"),
     ],
 )
 def test_what_cannot_be_a_source(given: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Says what was given and what can be."""
     monkeypatch.chdir(tmp_path)
+    for name in ("pipe", "pipe.jsonl", "pipe.npz"):
+        os.mkfifo(name)
+    Path("a.json").write_text("[1, 2]\n")
+    np.save("a.npy", _numbered(1))
+    Path("a.npy.gz").write_bytes(gzip.compress(Path("a.npy").read_bytes()))
     with pytest.raises(CorpusError) as caught:
         _open(given)
     assert str(caught.value).startswith(reason)
+
+
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    """Mean the same."""
+    (tmp_path / "A.JSONL").write_text("[1, 2]\n")
+    np.save(tmp_path / "a.npy", _numbered(1))
+    (tmp_path / "a.npy").rename(tmp_path / "A.NPY")
+    assert not brings_rows(tmp_path / "A.NPY")
+    assert _x(_first(_open(tmp_path / "A.JSONL", 1), 1)) == [[[1, 2]]]
+    assert _x(_first(_open(tmp_path / "A.NPY", 1), 1)) == [[[0, 0]]]
+
+
+def test_a_log_whose_tensors_no_server_reads(tmp_path: Path) -> None:
+    """Shapes that are open, empty, absurd or differ, and content that does not fill them: told with the record."""
+    signature = signature_of({"x": ("float", (-1,)), "y": ("float", (-1,))})
+    for dims, content, reason in (
+        ((-1, 1), b"\0" * 4, "input 'x': its shape [-1] is not fully known"),
+        ((0, 0), b"", "holds no row"),
+        ((3, 2), b"", "numbers of rows differ: 3 in 'x', 2 in 'y'"),
+        ((2, 2), b"\0" * 4, "input 'x': 4 bytes of content do not fill 2 elements of float; input 'y': 4 bytes"),
+        ((10**12, 1), b"", "input 'x': its shape [1000000000000] makes 4,000,000,000,000 bytes, more than a request"),
+    ):
+        request = predict_pb2.PredictRequest()
+        for name, size in zip("xy", dims, strict=True):
+            request.inputs[name].dtype = 1
+            request.inputs[name].tensor_shape.dim.add(size=size)
+            request.inputs[name].tensor_content = content
+        write_records(tmp_path / "log", [log_record(request.SerializeToString())])
+        for target in (TARGET, None):
+            with pytest.raises(CorpusError) as caught:
+                open_source(tmp_path / "log", signature, 1, 0, lambda _: b"", grpc_target=target)
+            assert str(caught.value).startswith(f"{tmp_path / 'log'}, record 1: {reason}")
+    request = predict_pb2.PredictRequest()
+    for name in "xy":
+        request.inputs[name].dtype = 1
+        request.inputs[name].tensor_shape.dim.add(size=2)
+        request.inputs[name].float_val.extend([1.0, 2.0, 3.0])
+    write_records(tmp_path / "log", [log_record(request.SerializeToString())])
+    with pytest.raises(CorpusError, match="3 values are more than the 2 of the shape"):
+        open_source(tmp_path / "log", signature, 1, 0, lambda _: b"", grpc_target=TARGET)
+
+
+class _Odd:
+    """An array of a user's own kind, that cannot be read."""
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
+        raise RuntimeError("lost")
+
+
+def test_requests_of_a_user_that_fail_later() -> None:
+    """Whatever their code raises is told with its place, wherever it is raised."""
+
+    def failing() -> Iterator[Any]:
+        yield {"x": _numbered(1)}
+        raise LookupError("no table")
+
+    with pytest.raises(CorpusError, match=r"^payload 2 of the generator: raised LookupError: no table$"):
+        _first(_open(failing()), 2)
+    for given, reason in (
+        ({"x": _Odd()}, "raised RuntimeError: lost"),
+        ({"x": np.zeros((0, 2))}, "holds no row"),
+        (b"", "an empty body is no request"),
+    ):
+        with pytest.raises(CorpusError, match=f"^payload 1 of the list: {reason}$"):
+            _first(_open([given]), 1)
+
+
+def test_what_can_be_read_once() -> None:
+    """A generator, and any other iterator; a second reader of one that is at its end is told."""
+    assert is_read_once(iter([b"body"]))
+    assert not any(map(is_read_once, (None, "file", Path("file"), [b"body"], len)))
+    once = iter([b"body"])
+    assert [payload.body for payload in _open(once).passes()] == [b"body"]
+    pool: Pool[Payload] = Pool(_open(once), lambda payload: payload)
+    with pytest.raises(CorpusError, match="can be read once only, and was, maybe by an earlier run; give one that"):
+        pool.fill()
+
+
+def test_requests_that_are_too_large_to_be_made() -> None:
+    """They are told before gigabytes are filled."""
+    with pytest.raises(
+        CorpusError, match="a request of 999,999,999 rows has 7,999,999,992 bytes; at most 2,147,483,647"
+    ):
+        _first(_open(None, 999_999_999), 1)
 
 
 def test_empty_files_and_errors_of_encoding(tmp_path: Path) -> None:

@@ -146,3 +146,46 @@ def test_an_unsupported_type_names_the_supported_ones() -> None:
     """The error for a type no request can carry lists those it can."""
     with pytest.raises(TensorError, match=r"DT_RESOURCE is not supported; supported are float, double, half"):
         dtype_of(types_pb2.DT_RESOURCE)
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "told"),
+    [
+        (np.array([1, 2**31 + 5]), "int32", "2147483653 does not fit a tensor of int32, in row 1 of the request"),
+        (np.array([-(2**40)]), "int32", "-1099511627776 does not fit a tensor of int32, in row 0 of the request"),
+        (np.array([2**64 - 1], np.uint64), "int64", "18446744073709551615 does not fit a tensor of int64, in row 0"),
+        (np.array([[0.0, 1.0], [2.0, 1e300]]), "float", "1e+300 does not fit a tensor of float, in row 1"),
+        (np.array(1e300), "float", "1e+300 does not fit a tensor of float"),
+        (np.array([70000.0]), "half", "70000.0 does not fit a tensor of half, in row 0"),
+        (np.array([70000]), "half", "70000 does not fit a tensor of half, in row 0"),
+        (np.array([1e300]), "bfloat16", "1e+300 does not fit a tensor of bfloat16, in row 0"),
+        (np.array([300], np.int16), "int8", "300 does not fit a tensor of int8, in row 0"),
+        (np.array(["a", "\ud800"], np.object_), "string", "'\\ud800' cannot be sent as UTF-8: surrogates not allowed"),
+    ],
+)
+def test_numbers_that_do_not_fit(values: Any, name: str, told: str) -> None:
+    """They are not wrapped around or made infinite, but told with their row."""
+    (dtype,) = (one for one in DTYPES if one.name == name)
+    with pytest.raises(TensorError) as raised:
+        encode_tensor(values, dtype)
+    assert told in str(raised.value)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.sampled_from(["int8", "int16", "int32", "int64"]))
+def test_integers_are_what_was_given_or_refused(values: list[int], name: str) -> None:
+    """Whatever type they come in."""
+    (dtype,) = (one for one in DTYPES if one.name == name)
+    limits = np.iinfo(dtype.numpy)
+    if all(limits.min <= value <= limits.max for value in values):
+        assert decode_tensor(encode_tensor(np.array(values, np.int64), dtype)).tolist() == values
+    else:
+        with pytest.raises(TensorError, match="does not fit a tensor of"):
+            encode_tensor(np.array(values, np.int64), dtype)
+
+
+def test_infinities_and_nan_stay() -> None:
+    """They were given."""
+    (dtype,) = (one for one in DTYPES if one.name == "half")
+    read = decode_tensor(encode_tensor(np.array([np.inf, -np.inf, np.nan, 1.5]), dtype)).tolist()
+    assert read[:2] + read[3:] == [np.inf, -np.inf, 1.5]
+    assert np.isnan(read[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ def _ends(records: list[bytes]) -> list[int]:
         (gzip.compress(_BY_TENSORFLOW)[:-9], ": cannot be read as gzip: Compressed file ended before"),
         (gzip.compress(_BY_TENSORFLOW)[:10] + b"\xff" * 30, ": cannot be read as gzip: Error -3"),
     ],
+    ids=["length-cut", "checksum-cut", "data-cut", "data-damaged", "length-damaged", "other", "gzip-cut", "gzip-bad"],
 )
 def test_damage(tmp_path: Path, content: bytes, reason: str) -> None:
     """Each kind in its own words."""
@@ -122,3 +124,16 @@ def test_a_length_that_looks_like_gzip(tmp_path: Path) -> None:
     path = _written(tmp_path, records)
     assert path.read_bytes().startswith(b"\x1f\x8b\x08")
     assert [data for _, data in read_records(path)] == records
+
+
+def test_links_stay_and_pipes_are_left_alone(tmp_path: Path) -> None:
+    """What a link points to is replaced; what is no regular file is neither opened nor replaced."""
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert write_records(tmp_path / "link", [b"new"]) == 1
+    assert (tmp_path / "link").is_symlink()
+    assert [data for _, data in read_records(tmp_path / "real")] == [b"new"]
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="it is there, and no regular file"):
+        write_records(tmp_path / "pipe", [b"new"])
+    assert (tmp_path / "pipe").is_fifo()

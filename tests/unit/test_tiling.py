@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfs_locust.load.tiling import fitting_rows, nearest_fitting, tiling, worst_rows
+from tfs_locust.load.tiling import fitting_rows, tiling, worst_rows
 from tfs_locust.tfserving.batch_queue import BatchQueue
 from tfs_locust.tfserving.batching import BatchingParameters
 
@@ -38,8 +38,6 @@ def test_a_size_that_does_not_fit() -> None:
     """17 of 32 rows: one request a batch, 15 rows of padding; 20 without allowed sizes: 12 rows unused."""
     assert tiling(_POWERS, 17).rows_per_batch == 17
     assert tiling(_POWERS, 17).padding_ratio == 15 / 32
-    assert nearest_fitting(_POWERS, 17) == (16, 32)
-    assert nearest_fitting(_POWERS, 1) == (2,)
     plain = tiling(BatchingParameters(max_batch_size=32), 20)
     assert (plain.padding_ratio, plain.unused_ratio, plain.fits) == (0, 12 / 32, False)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+FAR = 0.1
+"""Of the calls. A server's count that is farther from the client's is not that of this run alone."""
+OTHERS_SHARE = 0.01
+"""Of the server's predictions: fewer by other models do not change what batches are like."""
 
 Evidence = dict[str, "float | int | str"]
 """Numbers by name, as a report's JSON holds them."""
@@ -16,6 +21,14 @@ class ServerWindow(Protocol):
     @property
     def requests(self) -> Mapping[str, int]:
         """Answered requests by status."""
+
+    @property
+    def predict_calls(self) -> int | None:
+        """Predicts of the run's models that were answered well."""
+
+    @property
+    def calls_of_all(self) -> int | None:
+        """Predictions of any kind by any model that were answered well."""
 
     @property
     def executed_batches(self) -> int | None:
@@ -41,6 +54,10 @@ class ServerWindow(Protocol):
     def restarted(self) -> bool:
         """Whether a counter went backwards."""
 
+    @property
+    def uncertain(self) -> Collection[str]:
+        """Which of these the page shows in too few digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batching:
@@ -56,6 +73,8 @@ class Batching:
     batch_threads: int | None = None
     calls_at_once: int | None = None
     """By the interface's threads."""
+    calls_wait: bool = False
+    """More calls wait until there is a thread for them (REST), rather than be refused (gRPC)."""
     in_flight_to_fill: int | None = None
     """Requests in flight that fill all threads and one waiting batch."""
     fitting_rows: tuple[int, ...] = ()
@@ -74,6 +93,12 @@ class Client:
     """Of the calls that ended well."""
     rows: tuple[tuple[int, float], ...] = ()
     """Rows of a request and the share of requests that have them, ascending."""
+    service_s_total: float | None = None
+    """Of all calls, however they ended. None: it is not known."""
+    share_seen: float = 1.0
+    """Of the calls, that came while the server's pages were looked at."""
+    slack: float = 0.0
+    """Calls that may be counted on one side only, such as those in flight when a warm-up ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +119,8 @@ class Executed:
     rows: int
     padding_rows: int
     requests: int
-    queueing_s: float
+    queueing_s: float | None
+    """None: not known well enough."""
     in_flight: float | None
     """Requests in flight on average. None: not known."""
     service_time_s: float | None
@@ -120,26 +146,100 @@ class Executed:
         return self.padding_rows / max(self.rows + self.padding_rows, 1)
 
     @property
-    def wait_s(self) -> float:
+    def wait_s(self) -> float | None:
         """Of a request in the queue."""
-        return self.queueing_s / max(self.requests, 1)
+        return None if self.queueing_s is None else self.queueing_s / max(self.requests, 1)
 
 
-def executed(window: ServerWindow | None, client: Client) -> Executed | None:
-    """What the window tells of executions; None where it does not tell enough."""
-    if window is None or window.restarted or not window.executed_batches:
+def unknown(window: ServerWindow | None, client: Client) -> str:
+    """Why the window tells nothing of the run's batches; empty where it does."""
+    if window is None:
+        return "the server's metrics were not read; enable them with monitoring_config_file, and give their address"
+    if window.restarted:
+        return "the server started anew in the measured window, and its counters with it; repeat the run"
+    if not client.outcomes.get("ok", 0):
+        return "no request was answered in the measured window"
+    if why := _counts_differ(window, client):
+        return why
+    if _others_were_served(window):
+        return (
+            f"other models were served, too: of {window.calls_of_all:,} predictions {window.predict_calls:,} were of "
+            "the run's, and batches are counted for all together; repeat the run without other load"
+        )
+    if window.executed_batches == 0:
+        return ""
+    if window.executed_batches is None or window.executed_rows is None or not window.queued_tasks:
+        return "the server's metrics tell no batch sizes, as TensorFlow Serving does from 2.10 on"
+    if {"executed_rows", "padding_rows"}.intersection(window.uncertain):
+        return (
+            "the server has run for so long that the six digits of its sums leave the rows of this window open; start "
+            "it anew, or measure for longer"
+        )
+    return ""
+
+
+def _counts_differ(window: ServerWindow, client: Client) -> str:
+    """The server's count of answers is the client's, but for calls that the client gave up and the server did not."""
+    ok, counted = client.outcomes.get("ok", 0), window.predict_calls
+    if counted is None:
+        return ""
+    most = sum(client.outcomes.values()) * client.share_seen
+    expected = ok * client.share_seen
+    slack = FAR * max(expected, most) + client.slack
+    if expected - slack <= counted <= most + slack:
+        return ""
+    return (
+        f"the pages counted {counted:,} of our {round(expected):,} requests: another server, a pod missing, a page "
+        "named twice, or other load; name the pages of all servers of this run, each once, with --tfs-server-metrics"
+    )
+
+
+def _others_were_served(window: ServerWindow) -> bool:
+    if window.predict_calls is None or window.calls_of_all is None:
+        return False
+    return window.calls_of_all - window.predict_calls > OTHERS_SHARE * window.calls_of_all
+
+
+def executed(window: ServerWindow | None, client: Client, batching: Batching | None = None) -> Executed | None:
+    """What the window tells of executions; None where it does not tell enough, or there were none."""
+    if window is None or unknown(window, client):
         return None
-    if window.executed_rows is None or not window.queued_tasks:
+    if not window.executed_batches or window.executed_rows is None or not window.queued_tasks:
         return None
-    in_flight: float | None = client.users
-    if client.mean_service_time_s is not None and client.window_s > 0:  # Little's law: rate times time
-        in_flight = client.outcomes.get("ok", 0) / client.window_s * client.mean_service_time_s
     return Executed(
         window.executed_batches,
         window.executed_rows,
         window.padding_rows or 0,
         window.queued_tasks,
-        window.queueing_s_total or 0.0,
-        in_flight,
+        None if "queueing_s_total" in window.uncertain else window.queueing_s_total,
+        _in_flight(client, batching),
         client.mean_service_time_s,
     )
+
+
+def _in_flight(client: Client, batching: Batching | None) -> float | None:
+    """Calls in the server at a time, on average."""
+    in_flight: float | None = client.users
+    if client.window_s > 0:  # Little's law: rate times time
+        if client.service_s_total is not None:
+            in_flight = client.service_s_total / client.window_s
+        elif client.mean_service_time_s is not None:
+            in_flight = client.outcomes.get("ok", 0) / client.window_s * client.mean_service_time_s
+    if in_flight is not None and batching is not None and batching.calls_wait and batching.calls_at_once is not None:
+        return min(in_flight, batching.calls_at_once)  # the others wait before they come to a batch
+    return in_flight
+
+
+def queueing_share(window: ServerWindow | None, batching: Batching | None, client: Client) -> float | None:
+    """The share of a request's service time that passed in the batching queue: its mean wait by its mean time.
+
+    None where requests were split (their pieces wait side by side), where the queue's tasks were not all of the run,
+    and where the six digits of the server's sums do not tell.
+    """
+    if (done := executed(window, client, batching)) is None or window is None:
+        return None
+    answered = sum(window.requests.values())
+    split = done.requests > answered * (1 + FAR) if batching is None else batching.splits
+    if split or done.wait_s is None or not done.service_time_s:
+        return None
+    return done.wait_s / done.service_time_s

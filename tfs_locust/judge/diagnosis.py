@@ -5,9 +5,11 @@ The plan (``load/plan.py``) says the like of a run that has not been; this is wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from tfs_locust.judge.batching import Batching, Client, Evidence, Executed, Finding, ServerWindow, executed
+from tfs_locust.judge.batching import Batching, Client, Evidence, Executed, Finding, ServerWindow, executed, unknown
+from tfs_locust.measure.numbers import listed, milliseconds, neighbours, number, percent
 
 REFUSED_SHARE = 0.001
 """Of the calls. Below it an ordinary objective for errors (``error_rate<0.1%``) does not mind."""
@@ -35,7 +37,7 @@ ALONE = 1.5
 def diagnose(window: ServerWindow | None, batching: Batching | None, client: Client) -> list[Finding]:
     """All faults, the most certain first. ``batching`` None: how the server batches is not known."""
     findings = list(_refusals(window, batching, client))
-    done = executed(window, client)
+    done = executed(window, client, batching)
     if done is not None or batching is not None:
         findings += _bad_requests(client)
     if done is None:
@@ -55,7 +57,7 @@ def _refusals(window: ServerWindow | None, batching: Batching | None, client: Cl
         refused = client.outcomes.get(outcome, 0)
         if refused > REFUSED_SHARE * calls:
             evidence: Evidence = {"refused": refused, "calls": calls, "share": refused / calls}
-            share = f"{_percent(refused / calls)} of calls ({refused:,} of {calls:,})"
+            share = f"{percent(refused / calls)} of calls ({refused:,} of {calls:,})"
             yield find(share, evidence, window, batching, client)
 
 
@@ -121,24 +123,18 @@ def _bad_requests(client: Client) -> Iterator[Finding]:
 
 def _nothing_known(window: ServerWindow | None, batching: Batching | None, client: Client) -> Iterator[Finding]:
     ok = client.outcomes.get("ok", 0)
-    if window is None:
-        why = "the server's metrics were not read; enable them with monitoring_config_file, and give their address"
-    elif window.restarted:
-        why = "the server started anew in the measured window, and its counters with it; repeat the run"
-    elif not ok:
-        why = "no request was answered in the measured window"
-    elif window.executed_batches == 0:
-        if batching is not None:  # else it is off, and nobody said it was on
-            yield Finding(
-                "no-effect",
-                f"batching has no effect: none of {ok:,} answered requests came into a batch; start the server with "
-                "--enable_batching",
-                {"ok": ok, "executed_batches": 0},
-            )
-        return
-    else:
-        why = "the server's metrics tell no batch sizes, as TensorFlow Serving does from 2.10 on"
-    yield Finding("no-data", f"nothing is known of what batching did: {why}", {"ok": ok})
+    if why := unknown(window, client):
+        evidence: Evidence = {"ok": ok}
+        if window is not None and window.predict_calls is not None:
+            evidence["server_predictions"] = window.predict_calls
+        yield Finding("no-data", f"nothing is known of what batching did: {why}", evidence)
+    elif batching is not None:  # else it is off, and nobody said it was on
+        yield Finding(
+            "no-effect",
+            f"batching has no effect: none of {ok:,} answered requests came into a batch; start the server with "
+            "--enable_batching",
+            {"ok": ok, "executed_batches": 0},
+        )
 
 
 def _filling(done: Executed, batching: Batching | None, client: Client) -> Iterator[Finding]:
@@ -185,11 +181,11 @@ def _no_effect(done: Executed, batching: Batching | None) -> Finding:
     if done.in_flight is not None and done.in_flight < ALONE:
         why = f"only {done.in_flight:.1f} requests are in flight on average; send more at a time"
         if timeout_s:
-            why += f", or each waits for company up to {_ms(timeout_s)} for nothing"
+            why += f", or each waits for company up to {milliseconds(timeout_s)} for nothing"
     elif threads is not None and not timeout_s and done.in_flight is not None and threads >= done.in_flight / 2:
         evidence["batch_threads"] = threads
         why = (
-            f"{_number(done.in_flight)} requests in flight find one of {threads} batch threads idle; lower "
+            f"{number(done.in_flight)} requests in flight find one of {threads} batch threads idle; lower "
             "num_batch_threads, or set a batch_timeout_micros above 0"
         )
     else:
@@ -211,38 +207,43 @@ def _rows_do_not_fit(done: Executed, batching: Batching, client: Client, room: i
         which = f"requests of {size:,} rows"
     return Finding(
         "rows-do-not-fit",
-        f"{which} do not fit the batches: {_number(done.rows_per_batch)} of {batching.largest_batch:,} rows where "
-        f"{room:,} are possible, padding {_percent(done.padding_ratio)}; {_send(batching, size)}",
+        f"{which} do not fit the batches: {number(done.rows_per_batch)} of {batching.largest_batch:,} rows where "
+        f"{room:,} are possible, padding {percent(done.padding_ratio)}; {_send(batching, size)}",
         evidence,
     )
 
 
 def _send(batching: Batching, size: int | None) -> str:
-    below = [rows for rows in batching.fitting_rows if size is not None and rows < size][-1:]
-    above = [rows for rows in batching.fitting_rows if size is not None and rows > size][:1]
-    near = [f"{rows:,}" for rows in (below + above or list(batching.fitting_rows))]
-    return f"send {' or '.join(near)} rows" if near else "make the largest batch one of the allowed_batch_sizes"
+    fitting = batching.fitting_rows
+    near = (neighbours(fitting, size) if size is not None else []) or fitting
+    return f"send {listed(near)} rows" if near else "make the largest batch one of the allowed_batch_sizes"
 
 
 def _unfilled(done: Executed, batching: Batching, client: Client) -> Iterator[Finding]:
     """Batches had room, and requests shared them: they waited too long for company, or there was too little of it."""
     fill = done.rows_per_batch / batching.largest_batch
     evidence: Evidence = {"mean_rows_per_batch": done.rows_per_batch, "fill_ratio": fill}
-    full = f"{_number(done.rows_per_batch)} of {batching.largest_batch:,} rows"
+    full = f"{number(done.rows_per_batch)} of {batching.largest_batch:,} rows"
     timeout_s, in_flight, needed = batching.batch_timeout_s, done.in_flight, batching.in_flight_to_fill
     enough = in_flight is not None and needed is not None and in_flight >= needed
     least, most = WAITED_OUT
-    waits = timeout_s > 0 and timeout_s * least <= done.wait_s <= timeout_s * most + IDLE_POLL_S
-    if waits and not enough and done.wait_s >= WAIT_SHARE * (done.service_time_s or 0.0):
-        evidence |= {"mean_wait_s": done.wait_s, "batch_timeout_s": timeout_s}
+    wait_s = done.wait_s
+    if (
+        wait_s is not None
+        and not enough
+        and timeout_s > 0
+        and timeout_s * least <= wait_s <= timeout_s * most + IDLE_POLL_S
+        and wait_s >= WAIT_SHARE * (done.service_time_s or 0.0)
+    ):
+        evidence |= {"mean_wait_s": wait_s, "batch_timeout_s": timeout_s}
         share = ""
         if done.service_time_s:
             evidence["service_time_s"] = done.service_time_s
-            share = f" of {_ms(done.service_time_s)} service time"
+            share = f" of {milliseconds(done.service_time_s)} service time"
         yield Finding(
             "closes-on-timeout",
-            f"batches close on the timeout of {_ms(timeout_s)}, not by size: with {full}, after a wait of "
-            f"{_ms(done.wait_s)}{share}; lower batch_timeout_micros or max_batch_size, or send more at a time",
+            f"batches close on the timeout of {milliseconds(timeout_s)}, not by size: with {full}, after a wait of "
+            f"{milliseconds(wait_s)}{share}; lower batch_timeout_micros or max_batch_size, or send more at a time",
             evidence,
         )
     elif enough and len(client.rows) > 1:
@@ -257,7 +258,7 @@ def _unfilled(done: Executed, batching: Batching, client: Client) -> Iterator[Fi
             more = f"the server executes {batching.calls_at_once:,} calls at once: raise its threads, or send more rows"
         yield Finding(
             "too-few-in-flight",
-            f"too few in flight: {_number(in_flight)} requests, where {needed:,} fill the batches, which have {full}; "
+            f"too few in flight: {number(in_flight)} requests, where {needed:,} fill the batches, which have {full}; "
             f"{more}",
             evidence,
         )
@@ -267,19 +268,8 @@ def _padding(done: Executed) -> Finding:
     mean, run_with = done.rows_per_batch, (done.rows + done.padding_rows) / done.batches
     return Finding(
         "padding",
-        f"padding {_percent(done.padding_ratio)} of the rows executed: batches of {_number(mean)} rows run with "
-        f"{_number(run_with)} on average; add a size near {_number(mean)} to allowed_batch_sizes, or fill the batches",
+        f"padding {percent(done.padding_ratio)} of the rows executed: batches of {number(mean)} rows run with "
+        f"{number(run_with)} on average; add a size near {math.ceil(mean):,} to allowed_batch_sizes, or "
+        "fill the batches",
         {"padding_ratio": done.padding_ratio, "padding_rows": done.padding_rows, "mean_rows_per_batch": mean},
     )
-
-
-def _number(value: float) -> str:
-    return f"{float(f'{value:.3g}'):,.10g}"
-
-
-def _percent(share: float) -> str:
-    return f"{_number(share * 100)} %"
-
-
-def _ms(seconds: float) -> str:
-    return f"{_number(seconds * 1e3)} ms"

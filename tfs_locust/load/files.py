@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,20 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tfs_locust.load.corpus import CorpusError
+
+
+def check_regular(path: Path, known: str) -> None:
+    """Raise CorpusError where there is no such file, or none that can be read several times; ``known`` says what is."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if missing else getattr(error, "strerror", None) or error
+        raise CorpusError(f"{path}: {reason}; {known}") from error
+    if stat.S_ISDIR(mode):
+        raise CorpusError(f"{path}: is a directory; {known}")
+    if not stat.S_ISREG(mode):
+        raise CorpusError(f"{path}: is a pipe or a device, and payload files are read several times: save it as a file")
 
 
 def first_bytes(path: Path, count: int) -> bytes:

@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Literal
 
 from tfs_locust.load.rows import Rows, parse_rows
-from tfs_locust.load.simulation import BatchCost, ClosedLoop, OpenLoop, Simulated, simulate
-from tfs_locust.load.tiling import fitting_rows, tiling, worst_rows
+from tfs_locust.load.simulation import MOST_PIECES, BatchCost, ClosedLoop, OpenLoop, Simulated, simulate
+from tfs_locust.load.tiling import LARGEST_TRIED, fitting_rows, largest_taken, tiling, worst_rows
 from tfs_locust.tfserving.batching import BatchingParameters
 
 Protocol = Literal["grpc", "rest"]
@@ -22,6 +22,9 @@ THREADS_PER_CPU = 4
 
 ASSUMED_COST = BatchCost(0.010)
 """Where nobody knows better: what an execution costs does not depend on its rows, which is what batching is for."""
+
+MOST_TRIALS = 24
+"""Sizes that are simulated to choose one of them; where more fit, these are spread over them by powers."""
 
 GOOD_ENOUGH = 0.95
 """Of the best throughput: smaller requests are preferred as long as they reach it, being more like real ones."""
@@ -77,11 +80,12 @@ class Plan:
     cost: BatchCost
     calls_at_once: int
     in_flight: int
-    """Requests that are in the server at a time: users, as far as they are let in; at a rate, by Little's law."""
+    """Requests that are in the server at a time: users, as far as they are let in; at a rate, on average."""
     largest_batch: int | None
     """Rows."""
     in_flight_to_fill: int | None
-    """(T + 1) x B / rows: fills all T batch threads and one waiting batch of B rows."""
+    """Fills all T batch threads and one waiting batch of B rows: (T + 1) x B / rows; without splitting, and where all
+    requests have one size, T + 1 times as many as fit whole."""
     queue_rows: int | None
     queue_requests: int | None
     """How much waits at most, in full batches."""
@@ -90,7 +94,7 @@ class Plan:
     too_large: tuple[int, ...]
     """Sizes of the mix that are refused: more rows than ``max_batch_size``."""
     expected: Simulated | None
-    """None where all requests are refused."""
+    """None where no request is executed, and where requests are split into more pieces than can be simulated."""
 
     @property
     def fill_ratio(self) -> float | None:
@@ -119,7 +123,7 @@ def make_plan(
     calls = setup.calls_at_once(protocol)
     expected = expect(setup, protocol, rows, demand, cost=cost)
     parameters, threads = setup.parameters, setup.batch_threads
-    in_flight = _in_flight(demand, calls, expected, cost)
+    in_flight = _in_flight(demand, calls, expected)
     if parameters is None or threads is None:
         mean = float(rows.mean)
         return Plan(
@@ -130,7 +134,7 @@ def make_plan(
     shares = {number: share for number, share in rows.mix if number not in too_large} or dict(rows.mix)
     mean_rows = sum(number * share for number, share in shares.items()) / sum(shares.values())
     whole = Fraction(largest) / mean_rows  # requests in a batch, where they can be cut
-    by_batch = whole if parameters.enable_large_batch_splitting else max(math.floor(whole), 1)
+    by_batch = whole if parameters.enable_large_batch_splitting else Fraction(max(math.floor(whole), 1))
     return Plan(
         setup,
         protocol,
@@ -141,7 +145,7 @@ def make_plan(
         calls_at_once=calls,
         in_flight=in_flight,
         largest_batch=largest,
-        in_flight_to_fill=math.ceil((threads + 1) * whole),
+        in_flight_to_fill=math.ceil((threads + 1) * (by_batch if len(shares) == 1 else whole)),
         queue_rows=batches * largest,
         queue_requests=math.floor(batches * by_batch),
         fitting_rows=fitting_rows(parameters),
@@ -151,25 +155,35 @@ def make_plan(
 
 
 def expect(setup: Setup, protocol: Protocol, rows: Rows, demand: Demand, *, cost: BatchCost) -> Simulated | None:
-    """The simulated batching of a load; None where every request is larger than a batch may be."""
+    """The simulated batching of a load; None where nothing is executed, or too much is to be simulated."""
     parameters = setup.parameters
-    if parameters is not None and all(number > parameters.max_batch_size for number, _ in rows.mix):
-        return None
+    if parameters is not None:
+        taken = [number for number, _ in rows.mix if number <= parameters.max_batch_size]
+        if not taken or taken[-1] > MOST_PIECES * parameters.largest_batch:
+            return None
     calls = setup.calls_at_once(protocol)
     arrivals: ClosedLoop | OpenLoop
     if demand.rate_per_s is not None:
-        arrivals = OpenLoop(demand.rate_per_s)
+        arrivals = OpenLoop(demand.rate_per_s, calls, wait=protocol == "rest")
     else:
         # who is refused comes again and takes the next place that gets free: to the queue these are so many users
-        arrivals = ClosedLoop(calls if demand.users is None else min(demand.users, calls))
+        users = calls if demand.users is None else min(demand.users, calls)
+        if parameters is not None and setup.batch_threads is not None:
+            users = min(users, _most_users(parameters, setup.batch_threads, rows))
+        arrivals = ClosedLoop(users)
     return simulate(parameters, setup.batch_threads or calls, rows.sequence(), arrivals, cost)
 
 
-def _in_flight(demand: Demand, calls: int, expected: Simulated | None, cost: BatchCost) -> int:
+def _most_users(parameters: BatchingParameters, threads: int, rows: Rows) -> int:
+    """Whom threads and queue have room for, and some more: those beyond are refused, and change nothing for others."""
+    room = (parameters.most_enqueued_batches + threads) * parameters.largest_batch
+    return room // rows.mix[0][0] * 5 // 4 + 50
+
+
+def _in_flight(demand: Demand, calls: int, expected: Simulated | None) -> int:
     if demand.rate_per_s is None or expected is None:
         return calls if demand.users is None else min(demand.users, calls)
-    stay_s = expected.mean_queueing_s + cost.seconds(expected.executed_rows // expected.batches)
-    return min(math.ceil(demand.rate_per_s * stay_s), calls)
+    return min(max(math.ceil(expected.in_flight), 1), calls)
 
 
 def choose(
@@ -194,11 +208,11 @@ def choose(
         return parse_rows("1")  # no batch to fill
     if rows.choice == "worst":
         return parse_rows(str(worst_rows(parameters)))
-    limit = min(most_rows or parameters.max_batch_size, parameters.max_batch_size)
+    limit = min(most_rows or LARGEST_TRIED, largest_taken(parameters), LARGEST_TRIED)
     fitting = [size for size in fitting_rows(parameters) if size <= limit]
     if not fitting:
         return parse_rows(str(_least_waste(parameters, limit)))
-    trials = {size: expect(setup, protocol, parse_rows(str(size)), demand, cost=cost) for size in fitting}
+    trials = {size: expect(setup, protocol, parse_rows(str(size)), demand, cost=cost) for size in _spread(fitting)}
     every = {size: trial for size, trial in trials.items() if trial}
     for tried in ({size: trial for size, trial in every.items() if not trial.refused}, every):
         best = max((trial.rows_per_s for trial in tried.values()), default=0.0)
@@ -211,3 +225,11 @@ def choose(
 def _least_waste(parameters: BatchingParameters, limit: int) -> int:
     tiled = [tiling(parameters, size) for size in range(1, limit + 1)]
     return min(tiled, key=lambda one: (one.padding_ratio, one.unused_ratio, one.needless_pieces, -one.rows)).rows
+
+
+def _spread(sizes: list[int]) -> list[int]:
+    """:data:`MOST_TRIALS` of ascending ``sizes`` at most, the first and the last among them."""
+    if len(sizes) <= MOST_TRIALS:
+        return sizes
+    places = (len(sizes) ** (index / (MOST_TRIALS - 1)) for index in range(MOST_TRIALS))
+    return [sizes[place] for place in sorted({round(place) - 1 for place in places})]

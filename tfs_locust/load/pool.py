@@ -121,7 +121,10 @@ class Pool(Generic[Ready]):
 
     def _start_pass(self) -> None:
         if self._empty_pass:
-            raise CorpusError(f"{self.source.describe()}: has no more payloads; give one that can be read again")
+            raise CorpusError(
+                f"{self.source.describe()}: has no more payloads: it can be read once only, and was, maybe by "
+                "an earlier run; give one that can be read again, such as a list"
+            )
         self._pass, self._empty_pass = self.source.passes(), True
 
     def _is_full(self) -> bool:

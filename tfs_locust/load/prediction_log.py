@@ -5,7 +5,7 @@ Sources: tensorflow_serving/apis/prediction_log.proto; servables/tensorflow/save
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tfs_locust.load.tfrecord import read_records
 from tfs_locust.tfserving.protos import predict_pb2, prediction_log_pb2, tensor_pb2, types_pb2
 from tfs_locust.tfserving.signature import Signature
 from tfs_locust.tfserving.target import Target
-from tfs_locust.tfserving.tensor import Array, TensorError, decode_tensor
+from tfs_locust.tfserving.tensor import Array, TensorError, decode_tensor, tensor_fault
 
 _PREDICT_LOG, _REQUEST = 6, 1
 """Field numbers, in PredictionLog and in PredictLog."""
@@ -72,9 +72,17 @@ def read_requests(path: Path, signature: Signature) -> Iterator[LoggedRequest]:
         tensors = dict(sorted(request.inputs.items()))  # a map of protobuf has no order of its own
         shapes = {name: tuple(dim.size for dim in tensor.tensor_shape.dim) for name, tensor in tensors.items()}
         given = {name: _given(tensor, shapes[name], signature, name) for name, tensor in tensors.items()}
-        if faults := misfits(signature, given):
+        faults = misfits(signature, given) or [
+            f"input {name!r}: {fault}" for name, tensor in tensors.items() if (fault := tensor_fault(tensor))
+        ]
+        rows = {name: shapes[name][0] for name in _batches(signature) if not faults and shapes[name]}
+        if len(set(rows.values())) > 1:
+            faults.append("numbers of rows differ: " + ", ".join(f"{size} in {name!r}" for name, size in rows.items()))
+        if 0 in rows.values():
+            faults.append("holds no row")
+        if faults:
             raise CorpusError(f"{place}: {'; '.join(faults)}")
-        yield LoggedRequest(place, request, _rows(signature, shapes), record)
+        yield LoggedRequest(place, request, next(iter(rows.values()), 1), record)
 
 
 def log_record(request: bytes) -> bytes:
@@ -91,8 +99,8 @@ def _given(tensor: tensor_pb2.TensorProto, shape: tuple[int, ...], signature: Si
     return Given(dtype, shape, fits)
 
 
-def _rows(signature: Signature, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    return next((shapes[spec.name][0] for spec in signature.inputs if is_batch(spec) and shapes[spec.name]), 1)
+def _batches(signature: Signature) -> list[str]:
+    return [spec.name for spec in signature.inputs if is_batch(spec)]
 
 
 def _message_in(body: bytes, number: int) -> bytes | None:

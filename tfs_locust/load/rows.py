@@ -106,10 +106,14 @@ def rows(
     if len(given) != 1:
         raise RowsError(f"rows() takes one of a mix, trace and auto; given: {', '.join(given) or 'none'}")
     if auto:
+        if auto not in (True, "worst"):
+            raise RowsError(f"rows(auto={auto!r}): expected True or 'worst'")
         return parse_rows("worst" if auto == "worst" else "auto")
     if isinstance(trace, str | Path):
         return _read_trace(str(trace))
     if trace is not None:
+        if not isinstance(trace, Iterable):
+            raise RowsError(f"rows(trace={trace!r}): expected a file of whole numbers, or the numbers")
         return _traced("trace", [str(number) for number in trace])
     return parse_rows(str(mix))
 

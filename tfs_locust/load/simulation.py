@@ -1,68 +1,26 @@
-"""What a server's batching makes of a stream of requests, by its own rules and in simulated time.
+"""What a server's batching makes of a stream of requests, by its own rules and in simulated time: the sums.
 
-A discrete-event simulation: requests come, the scheduler's queue forms batches of them
-(:mod:`tfs_locust.tfserving.batch_queue`), batch threads execute these, answers make users send again. Nothing here
-knows how requests get to the server, or how many it lets in.
+Users are those whom the interface lets in; the server itself is :mod:`tfs_locust.load.simulated_server`.
 """
 
 from __future__ import annotations
 
-import heapq
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from tfs_locust.tfserving.batch_queue import BatchQueue, TaskRefusedError
+from tfs_locust.load.simulated_server import MOST_PIECES, BatchCost, ClosedLoop, Execution, OpenLoop, Server
 from tfs_locust.tfserving.batching import BatchingParameters
+
+__all__ = ["MOST_PIECES", "BatchCost", "ClosedLoop", "Execution", "OpenLoop", "Server", "Simulated", "simulate"]
 
 REQUESTS = 3_000
 """Simulated by default: some hundred batches, and a few hundredths of a second of ours."""
 
 _ROUNDS = 20
-"""Requests of each user at least: the first ones come in another order than all later ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchCost:
-    """The time one execution takes: ``fixed_s + per_row_s * rows``, rows of padding included."""
-
-    fixed_s: float
-    per_row_s: float = 0.0
-
-    def seconds(self, rows: int) -> float:
-        """The time of an execution of ``rows`` rows."""
-        return self.fixed_s + self.per_row_s * rows
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedLoop:
-    """Users who each send, wait for the answer, and send again."""
-
-    users: int
-    turnaround_s: float = 0.001
-    """From an answer's end in the server to the user's next request in its queue: on average, exponential."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLoop:
-    """Requests that come whether or not the ones before were answered: a Poisson process."""
-
-    rate_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One batch that was executed."""
-
-    at_s: float
-    rows: int
-    """Without padding."""
-    executed_rows: int
-    """With padding."""
-    calls: int
-    """Requests, or pieces of them where large ones are split."""
-    queueing_s: float
-    """What its calls waited, all together."""
+"""Requests of each user, where they are few: the first ones come in another order than all later ones."""
+_MOST_REQUESTS = 30_000
+MOST_USERS = 5_000
+"""Who are simulated at most. So many fill what batches there are; more of them wait longer, or are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +33,14 @@ class Simulated:
     calls: int
     queueing_s: float
     seconds: float
+    came: int
+    """Requests from first to last."""
     refused: int
-    """By a full queue; of all requests."""
+    """By a full queue."""
+    kept_out: int
+    """By the interface's threads: refused, or had to wait for one."""
+    in_flight: float
+    """Requests in the server at a time, on average."""
 
     @property
     def mean_rows_per_batch(self) -> float:
@@ -103,6 +67,16 @@ class Simulated:
         """The mean wait of a call in the queue."""
         return self.queueing_s / self.calls
 
+    @property
+    def refused_share(self) -> float:
+        """The share of all requests that found the queue full."""
+        return self.refused / self.came
+
+    @property
+    def kept_out_share(self) -> float:
+        """The share of all requests that found the interface's threads taken."""
+        return self.kept_out / self.came
+
 
 def simulate(
     parameters: BatchingParameters | None,
@@ -113,16 +87,19 @@ def simulate(
     *,
     requests: int = REQUESTS,
     seed: int = 0,
-) -> Simulated:
+) -> Simulated | None:
     """Send ``requests`` requests at least, of as many rows as ``rows`` gives and sum up what was executed.
 
     ``threads`` execute at a time. ``parameters`` None: without batching every request is executed as it is, and
-    ``threads`` are those of the calls.
+    ``threads`` are those of the calls. None: nothing was executed, as each request was refused.
     """
     if isinstance(arrivals, ClosedLoop):
-        requests = max(requests, _ROUNDS * arrivals.users)
-    server = Server(parameters or UNBATCHED, threads, rows, arrivals, cost, requests=requests, seed=seed)
+        arrivals = replace(arrivals, users=min(arrivals.users, MOST_USERS))
+        requests = max(requests, min(_ROUNDS * arrivals.users, _MOST_REQUESTS))
+    server = Server(parameters, threads, rows, arrivals, cost, requests=requests, seed=seed)
     executions = list(server.run())
+    if not executions:
+        return None
     # what is left in the end is executed without company that would have come
     kept = [one for one in executions if server.steady_from_s <= one.at_s <= server.last_arrival_s] or executions
     return Simulated(
@@ -131,113 +108,9 @@ def simulate(
         executed_rows=sum(one.executed_rows for one in kept),
         calls=sum(one.calls for one in kept),
         queueing_s=sum(one.queueing_s for one in kept),
-        seconds=max(kept[-1].at_s - server.steady_from_s, 0.0) if kept else 0.0,
-        refused=server.refused,
+        seconds=max(kept[-1].at_s - server.steady_from_s, 0.0),
+        came=round(server.came),
+        refused=round(server.refused),
+        kept_out=round(server.kept_out),
+        in_flight=server.in_flight,
     )
-
-
-UNBATCHED = BatchingParameters(max_batch_size=1 << 62)
-"""Whoever comes is executed at once: every call has a thread of its own."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """A request, or a piece of one; pieces share ``left``."""
-
-    rows: int
-    came_s: float
-    left: list[int] = field(default_factory=lambda: [1])
-    """How many pieces have not been executed."""
-
-
-def _cut(call: _Call, ranges: Sequence[range]) -> list[_Call]:
-    left = [len(ranges)]
-    return [_Call(len(rows), call.came_s, left) for rows in ranges]
-
-
-class Server:
-    """One queue, its batch threads, and those who send; ``run`` it once."""
-
-    def __init__(
-        self,
-        parameters: BatchingParameters,
-        threads: int,
-        rows: Iterator[int],
-        arrivals: ClosedLoop | OpenLoop,
-        cost: BatchCost,
-        *,
-        requests: int,
-        seed: int,
-    ) -> None:
-        self.refused = 0
-        self.steady_from_s = 0.0
-        """When the first tenth of the requests had come."""
-        self.last_arrival_s = 0.0
-        self._parameters = parameters
-        self._queue: BatchQueue[_Call] = BatchQueue(parameters, _cut)
-        self._idle = threads
-        self._rows = rows
-        self._arrivals = arrivals
-        self._cost = cost
-        self._requests = requests
-        self._sent = 0
-        self._rng = random.Random(seed)
-        self._events: list[tuple[float, int, list[_Call] | None]] = []
-        """Time, order, and what happens: these calls are answered; empty: one comes; None: a timeout ends."""
-        self._order = 0
-        self._wake_s = -1.0
-
-    def run(self) -> Iterator[Execution]:
-        """Every execution, in order, until all requests are answered."""
-        for _ in range(self._arrivals.users if isinstance(self._arrivals, ClosedLoop) else 1):
-            self._expect(0.0)
-        while self._events:
-            now, _, calls = heapq.heappop(self._events)
-            if calls:
-                self._answer(calls, now)
-            elif calls is not None and self._sent < self._requests:
-                self._send(now)
-            yield from self._execute(now)
-
-    def _expect(self, now: float) -> None:
-        """The next request of one user, or of all, will come."""
-        arrivals = self._arrivals
-        mean_s = arrivals.turnaround_s if isinstance(arrivals, ClosedLoop) else 1 / arrivals.rate_per_s
-        self._push(now + self._rng.expovariate(1) * mean_s, [])
-
-    def _push(self, at_s: float, calls: list[_Call] | None) -> None:
-        self._order += 1
-        heapq.heappush(self._events, (at_s, self._order, calls))
-
-    def _send(self, now: float) -> None:
-        self._sent += 1
-        self.last_arrival_s = now
-        if self._sent <= self._requests // 10:
-            self.steady_from_s = now
-        try:
-            self._queue.submit(_Call(next(self._rows), now), now)
-        except TaskRefusedError as refused:
-            self.refused += not refused.too_large
-            self._expect(now)
-        else:
-            if isinstance(self._arrivals, OpenLoop):
-                self._expect(now)
-
-    def _answer(self, calls: list[_Call], now: float) -> None:
-        self._idle += 1
-        for call in calls:
-            call.left[0] -= 1
-            if not call.left[0] and isinstance(self._arrivals, ClosedLoop):
-                self._expect(now)
-
-    def _execute(self, now: float) -> Iterator[Execution]:
-        while self._idle and (batch := self._queue.take(now)) is not None:
-            self._idle -= 1
-            size = self._parameters.executed_size(batch.rows)
-            self._push(now + self._cost.seconds(size), batch.tasks)
-            waited_s = sum(now - call.came_s for call in batch.tasks)
-            yield Execution(now, batch.rows, size, len(batch.tasks), waited_s)
-        ready_s = self._queue.ready_at()
-        if self._idle and ready_s is not None and ready_s != self._wake_s:
-            self._wake_s = ready_s
-            self._push(ready_s, None)

@@ -7,6 +7,7 @@ are held at once is the pool's affair (pool.py), how inputs become bytes the cal
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,19 +17,26 @@ from typing import Any
 import numpy as np
 
 from tfs_locust.load.corpus import CorpusError, Dims, Payload, input_shapes, synthetic_inputs
+from tfs_locust.load.files import check_regular
 from tfs_locust.load.fitting import given_array, is_batch, misfits
 from tfs_locust.load.jsonl import read_blocks
 from tfs_locust.load.npz import open_arrays
 from tfs_locust.load.prediction_log import LoggedRequest, read_requests
 from tfs_locust.load.regrouping import Block, regrouped
+from tfs_locust.load.tfrecord import starts_with_record
 from tfs_locust.tfserving.codec import CodecError, Inputs, rows_of
 from tfs_locust.tfserving.signature import Signature
 from tfs_locust.tfserving.target import Target
+from tfs_locust.tfserving.tensor import LARGEST_BYTES
 
 SYNTHETIC = "synthetic"
 AS_LOGGED = "as-logged:"
 _ARRAYS = (".npz", ".npy")
 _LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_KNOWN = (
+    f"payloads are {SYNTHETIC!r}, or a file: {', '.join((*_ARRAYS, *_LINES))}, or of any other name a TFRecord of "
+    "PredictionLog, plain or gzip"
+)
 
 Encode = Callable[[Inputs], bytes]
 Made = Mapping[str, Any] | bytes
@@ -95,10 +103,11 @@ def open_source(
     """Open what ``--tfs-payload`` or a class's ``payload`` names. Raises CorpusError for what cannot be a source.
 
     - None or ``synthetic``: random values, endless; ``dims`` are the sizes that the signature leaves open;
-    - ``FILE.npz``, ``FILE.npy``, ``FILE.jsonl`` (or ``.ndjson``, also with ``.gz``): rows, grouped into requests of
-      ``rows`` rows, drawn anew for each request where ``rows`` is an iterator;
-    - any other file: a TFRecord of PredictionLog, each record a request of the rows it was logged with. ``grpc_target``
-      takes the place of the model, version and signature in it; None is for REST: inputs are decoded and encoded anew;
+    - ``FILE.npz``, ``FILE.npy``, ``FILE.jsonl`` or ``.ndjson`` (these two also with ``.gz``): rows, grouped into
+      requests of ``rows`` rows, drawn anew for each request where ``rows`` is an iterator;
+    - any other file: a TFRecord of PredictionLog, plain or gzip, each record a request of the rows it was logged with.
+      ``grpc_target`` takes the place of the model, version and signature in it; None is for REST: inputs are decoded
+      and encoded anew;
     - ``as-logged:FILE``: the same with the bytes as they are, for gRPC;
     - a callable: called with rows and a random generator (of ``seed`` and the number of the call), endless;
     - an iterable of requests, taken as they are: a list, say, or a generator without end.
@@ -113,12 +122,7 @@ def open_source(
     if given is None or given == SYNTHETIC:
         return _synthetic(wanted, dims or {})
     if isinstance(given, (str, Path)):
-        text = str(given)
-        if text.endswith(_ARRAYS):
-            return _arrays(wanted, Path(text))
-        if text.endswith(_LINES):
-            return _lines(wanted, Path(text))
-        return _log(wanted, text, grpc_target)
+        return _file(wanted, str(given), grpc_target)
     if callable(given):
         return _called(wanted, given)
     if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)):
@@ -132,8 +136,13 @@ def brings_rows(given: object) -> bool:
     """Whether a source's requests are as large as they are in it, whatever rows are wanted; as far as is told by its
     kind."""
     if isinstance(given, (str, Path)):
-        return str(given) != SYNTHETIC and not str(given).endswith((*_ARRAYS, *_LINES))
+        return str(given) != SYNTHETIC and not str(given).lower().endswith((*_ARRAYS, *_LINES))
     return given is not None and not callable(given)
+
+
+def is_read_once(given: object) -> bool:
+    """Whether what is taken from a source is gone from it: of an iterator, such as a generator."""
+    return isinstance(given, Iterator)
 
 
 def _synthetic(wanted: _Wanted, dims: Dims) -> Source:
@@ -142,11 +151,32 @@ def _synthetic(wanted: _Wanted, dims: Dims) -> Source:
     def one_pass() -> Iterator[Payload]:
         for index, rows in enumerate(wanted.sizes):
             shapes = input_shapes(wanted.signature, rows, dims)
+            items = sum(math.prod(shapes[spec.name]) * spec.dtype.numpy.itemsize for spec in wanted.signature.inputs)
+            if items > LARGEST_BYTES:
+                raise CorpusError(
+                    f"a request of {rows:,} rows has {items:,} bytes; at most {LARGEST_BYTES:,} can be sent"
+                )
             # a generator per payload: the first payloads stay the same when more are wanted
             inputs = synthetic_inputs(wanted.signature, shapes, np.random.default_rng([wanted.seed, index]))
             yield wanted.payload(f"synthetic payload {index + 1}", inputs)
 
     return Source(f"synthetic, seed {wanted.seed}", one_pass, made=True)
+
+
+def _file(wanted: _Wanted, text: str, grpc_target: Target | None) -> Source:
+    """By the ending of its name, in letters of any case."""
+    if not text.removeprefix(AS_LOGGED):
+        raise CorpusError(f"payload {text!r}: no file is named; {_KNOWN}")
+    path = Path(text.removeprefix(AS_LOGGED))
+    check_regular(path, _KNOWN)
+    if not text.startswith(AS_LOGGED):
+        if text.lower().endswith(_ARRAYS):
+            return _arrays(wanted, path)
+        if text.lower().endswith(_LINES):
+            return _lines(wanted, path)
+    if not starts_with_record(path):
+        raise CorpusError(f"{path}: neither its name nor its content is that of payloads; {_KNOWN}")
+    return _log(wanted, path, grpc_target, as_logged=text.startswith(AS_LOGGED))
 
 
 def _arrays(wanted: _Wanted, path: Path) -> Source:
@@ -182,15 +212,10 @@ def _lines(wanted: _Wanted, path: Path) -> Source:
     return Source(f"instances of {path}, in order{how}", one_pass, own_rows=not in_rows)
 
 
-def _log(wanted: _Wanted, text: str, grpc_target: Target | None) -> Source:
-    as_logged = text.startswith(AS_LOGGED)
-    path = Path(text.removeprefix(AS_LOGGED))
+def _log(wanted: _Wanted, path: Path, grpc_target: Target | None, *, as_logged: bool) -> Source:
     if as_logged and grpc_target is None:
-        raise CorpusError(f"{text}: logged bytes are gRPC's; for REST give {path}, whose inputs are then sent as JSON")
-    if not path.is_file():
         raise CorpusError(
-            f"{path}: there is no such file; payloads are {SYNTHETIC!r}, or a file: "
-            f"{', '.join((*_ARRAYS, *_LINES))}, or of any other name a TFRecord of PredictionLog"
+            f"{AS_LOGGED}{path}: logged bytes are gRPC's; for REST give {path}, whose inputs are then sent as JSON"
         )
     requests = partial(read_requests, path, wanted.signature)
     if next(requests(), None) is None:
@@ -233,8 +258,17 @@ def _called(wanted: _Wanted, make: Callable[[int, np.random.Generator], Made]) -
 
 def _iterated(wanted: _Wanted, items: Iterable[Made]) -> Source:
     def one_pass() -> Iterator[Payload]:
-        for index, made in enumerate(items):
-            yield _taken(wanted, f"payload {index + 1} of the {type(items).__name__}", made, 1)
+        index = 0
+        try:
+            for made in items:
+                index += 1
+                yield _taken(wanted, f"payload {index} of the {type(items).__name__}", made, 1)
+        except CorpusError:
+            raise
+        except Exception as error:  # the user's code
+            raise CorpusError(
+                f"payload {index + 1} of the {type(items).__name__}: raised {type(error).__name__}: {error}"
+            ) from error
 
     return Source(f"taken from a {type(items).__name__}", one_pass, own_rows=True)
 
@@ -244,15 +278,20 @@ def _taken(wanted: _Wanted, place: str, made: Made, rows: int) -> Payload:
     if isinstance(made, bytes) and wanted.encode_against is not None:
         raise CorpusError(f"{place}: bytes are encoded for one of the two that are compared: give inputs by name")
     if isinstance(made, bytes):
+        if not made:
+            raise CorpusError(f"{place}: an empty body is no request")
         return Payload(made, rows)
     if not isinstance(made, Mapping):
         raise CorpusError(f"{place}: expected inputs by name or bytes, given {type(made).__name__}")
     specs = {spec.name: spec for spec in wanted.signature.inputs}
     try:
         inputs = {name: np.asarray(value) for name, value in made.items()}
-    except ValueError as error:
-        raise CorpusError(f"{place}: {error}") from error
+    except Exception as error:  # an array of the user's own kind may raise anything
+        raise CorpusError(f"{place}: raised {type(error).__name__}: {error}") from error
     faults = misfits(wanted.signature, {name: given_array(array, specs.get(name)) for name, array in inputs.items()})
     if faults:
         raise CorpusError(f"{place}: {'; '.join(faults)}")
-    return wanted.payload(place, inputs)
+    payload = wanted.payload(place, inputs)
+    if payload.rows < 1:
+        raise CorpusError(f"{place}: holds no row")
+    return payload

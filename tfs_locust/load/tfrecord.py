@@ -6,6 +6,7 @@ masked CRC-32C of the data; little-endian. Read record by record: a file of any 
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,13 +47,28 @@ def read_records(path: Path) -> Iterator[tuple[int, bytes]]:
             number, offset = number + 1, offset + _HEAD.size + length + _CRC.size
 
 
+def starts_with_record(path: Path) -> bool:
+    """Whether a file begins as a TFRecord does, plain or gzip; or is empty. Raises CorpusError."""
+    start = first_bytes(path, _HEAD.size)
+    if is_gzip(start) and not _is_head(start):
+        with opened(path, gzipped=True) as file:
+            start = file.read(_HEAD.size)
+    return not start or _is_head(start)
+
+
 def _is_head(start: bytes) -> bool:
     return len(start) == _HEAD.size and _HEAD.unpack(start)[1] == masked_crc32c(start[:8])
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> int:
-    """Write a plain file, whole or not at all; returns the number of records. Raises OSError."""
+    """Write a plain file, whole or not at all; returns the number of records. Raises OSError.
+
+    A link stays, and what it points to is replaced; what is there and no regular file is left alone.
+    """
     count = 0
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is there, and no regular file", str(path))
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from tfs_locust.tfserving.batching import BatchingParameters
 
 LARGEST_TRIED = 1 << 16
-"""Rows beyond which no size is tried for being the worst: requests of so many rows are none of ours."""
+"""Rows beyond which no size is tried for being the best or the worst: requests of so many rows are none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,26 @@ def tiling(parameters: BatchingParameters, rows: int) -> Tiling:
     return Tiling(rows, largest, largest, parameters.executed_size(largest), pieces)
 
 
+def largest_taken(parameters: BatchingParameters) -> int:
+    """Rows of the largest request that an empty queue has room for."""
+    if not parameters.enable_large_batch_splitting:  # an open batch takes any request
+        return parameters.max_batch_size
+    return min(parameters.max_batch_size, parameters.most_enqueued_batches * parameters.largest_batch)
+
+
 def fitting_rows(parameters: BatchingParameters) -> tuple[int, ...]:
-    """All sizes whose :func:`tiling` fits, ascending; none where the largest batch itself is padded."""
+    """Sizes whose :func:`tiling` fits and that the queue has room for, ascending; none where the largest batch itself
+    is padded. Of batches of billions of rows, and of multiples of batches, not all are tried."""
     largest = parameters.largest_batch
+    most = largest_taken(parameters)
     divisors = {
         divisor
-        for small in range(1, math.isqrt(largest) + 1)
+        for small in range(1, min(math.isqrt(largest), LARGEST_TRIED) + 1)
         if largest % small == 0
         for divisor in (small, largest // small)
     }
-    multiples = range(2 * largest, parameters.max_batch_size + 1, largest)
-    return tuple(rows for rows in sorted({*divisors, *multiples}) if tiling(parameters, rows).fits)
+    multiples = range(2 * largest, min(most, LARGEST_TRIED) + 1, largest)
+    return tuple(rows for rows in sorted({*divisors, *multiples}) if rows <= most and tiling(parameters, rows).fits)
 
 
 def worst_rows(parameters: BatchingParameters) -> int:
@@ -85,11 +94,3 @@ def worst_rows(parameters: BatchingParameters) -> int:
         return tiled.padding_ratio, tiled.unused_ratio, tiled.needless_pieces
 
     return max(range(1, min(parameters.max_batch_size, LARGEST_TRIED) + 1), key=waste)
-
-
-def nearest_fitting(parameters: BatchingParameters, rows: int) -> tuple[int, ...]:
-    """The next fitting sizes below and above ``rows``, as far as there are any."""
-    fitting = fitting_rows(parameters)
-    below = [size for size in fitting if size < rows][-1:]
-    above = [size for size in fitting if size > rows][:1]
-    return (*below, *above)

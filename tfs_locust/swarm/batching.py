@@ -90,8 +90,11 @@ def handed_out(plans: Mapping[str, Planned], settings: Settings) -> dict[str, An
 
 
 def settled(blueprint: Blueprint, handed: Mapping[str, Any]) -> Blueprint:
-    """The blueprint with nothing left to choose."""
-    rows = parse_rows(handed["rows"][blueprint.name]) if blueprint.rows.choice else blueprint.rows
+    """The blueprint with nothing left to choose; where the payloads bring their rows, it does not matter which."""
+    rows = blueprint.rows
+    if rows.choice:
+        known = handed["rows"]
+        rows = parse_rows(known.get(blueprint.name, "1") if brings_rows(blueprint.payload) else known[blueprint.name])
     return replace(blueprint, rows=rows, most_rows=handed["most_rows"])
 
 
@@ -135,6 +138,7 @@ def batching_of(plans: Iterable[Planned]) -> Batching | None:
         splits=parameters.enable_large_batch_splitting,
         batch_threads=plan.setup.batch_threads,
         calls_at_once=plan.calls_at_once if same_calls else None,
+        calls_wait=all(one.plan.protocol == "rest" for one in every),
         in_flight_to_fill=plan.in_flight_to_fill if same_rows else None,
         fitting_rows=plan.fitting_rows,
     )

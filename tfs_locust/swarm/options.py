@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser as AnyParser
 from argparse import Namespace, _AppendAction
+from collections.abc import Collection
 from typing import Any
 
 from configargparse import ArgumentParser
@@ -23,8 +24,9 @@ class _Several(_AppendAction):
         setattr(namespace, self.dest, values if before is None else before + BETWEEN + values)
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Declare the options, on Locust's parser or one of our own commands'."""
+def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) -> None:
+    """Declare the options, on Locust's parser; or on one of our own commands', ``only`` those that mean something to it
+    (names without ``--tfs-``)."""
     group = parser.add_argument_group(
         "TensorFlow Serving",
         "What is asked of the model server, how, and what is expected. Class attributes of a user go before these. "
@@ -32,6 +34,8 @@ def add_options(parser: ArgumentParser) -> None:
     )
 
     def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
+        if only is not None and name not in only:
+            return
         action = group.add_argument(
             f"--tfs-{name}", env_var="TFS_" + name.upper().replace("-", "_"), help=help_text, **more
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfs_locust.load.corpus import CorpusError, Payload
 from tfs_locust.load.pool import Pool
+from tfs_locust.load.sources import is_read_once
 from tfs_locust.measure.paired import PairedKey
 from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.scenario import Ready, Scenario, asked, encoder, open_scenario, prepared, scenario_for, stocked
@@ -130,6 +131,16 @@ def problems_of_pairs(user_classes: list[type[PredictUser]], spawned: list[Any])
     return problems
 
 
+def check_pair(plan: Blueprint, transport_of: Callable[[Blueprint], Transport[Any]]) -> None:
+    """Ask the server, or both, and make one payload, unless it would then be gone. Raises SettingsError."""
+    if not is_read_once(plan.payload):
+        open_pair(replace(plan, payloads=1), transport_of)
+    elif plan.against is None:
+        asked(plan, transport_of(plan))
+    else:
+        _asked_both(plan, plan.against, [transport_of(plan), transport_of(plan.against)])
+
+
 def open_pair(
     plan: Blueprint,
     transport_of: Callable[[Blueprint], Transport[Any]],
@@ -141,17 +152,8 @@ def open_pair(
     theirs = plan.against
     if theirs is None:
         return open_scenario(plan, transport_of(plan), offset=offset, pause=pause)
-    transports, signatures, problems = [transport_of(plan), transport_of(theirs)], [], []
-    for one, transport in zip((plan, theirs), transports, strict=True):
-        try:
-            signatures.append(asked(one, transport))
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError(problems)
-    own_signature, other_signature = signatures
-    if unlike := _unlike(own_signature, other_signature):
-        raise SettingsError([f"{plan.name}: cannot be compared with {theirs.name}: {unlike}"])
+    transports = [transport_of(plan), transport_of(theirs)]
+    signatures = own_signature, other_signature = _asked_both(plan, theirs, transports)
     try:
         stock = _stock(plan, theirs, own_signature, other_signature, transports)
         stock.fill(pause)
@@ -166,6 +168,22 @@ def open_pair(
     key = PairedKey(own.name, own.protocol, other.name, other.protocol)
     own.pairing = Pairing(other, requests, turns(len(stock)), key)
     return own
+
+
+def _asked_both(plan: Blueprint, theirs: Blueprint, transports: list[Transport[Any]]) -> tuple[Signature, Signature]:
+    """Both signatures, which take the same inputs. Raises SettingsError."""
+    signatures, problems = [], []
+    for one, transport in zip((plan, theirs), transports, strict=True):
+        try:
+            signatures.append(asked(one, transport))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    own_signature, other_signature = signatures
+    if unlike := _unlike(own_signature, other_signature):
+        raise SettingsError([f"{plan.name}: cannot be compared with {theirs.name}: {unlike}"])
+    return own_signature, other_signature
 
 
 def _stock(

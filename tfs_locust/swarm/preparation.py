@@ -72,7 +72,8 @@ def prepare(
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
     handed = getattr(options, "tfs_planned", handed_out({}, settings))
     for user_class, one in list(found.blueprints.items()):
-        if one.rows.choice and one.name not in handed["rows"]:  # its file could not be read, which is told
+        if one.rows.choice and one.name not in handed["rows"] and not brings_rows(one.payload):
+            # the file to choose them by could not be read, which is told
             del found.blueprints[user_class]
         else:
             found.blueprints[user_class] = settled(one, handed)
@@ -100,4 +101,5 @@ class Servers:
             plans={name: (one.plan, one.told) for name, one in self._plans.items() if one.rows_known},
             batching=batching_of(self._plans.values()),
             rows=tuple((rows, float(share)) for rows, share in mix),
+            late_s=self.watch.late_s,
         )

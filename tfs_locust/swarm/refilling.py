@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tfs_locust.load.corpus import CorpusError
 from tfs_locust.load.pool import Pool
 
 _IDLE_S = 0.01
+_logger = logging.getLogger(__name__)
 
 
 def keep_filled(pools: Iterable[Pool[Any]], on_fault: Callable[[str], None]) -> gevent.Greenlet[..., None] | None:
@@ -30,6 +32,10 @@ def _refill(streams: list[Pool[Any]], on_fault: Callable[[str], None]) -> None:
                 came += pool.refill()
             except CorpusError as error:
                 on_fault(str(error))
+                return
+            except Exception as error:  # else this greenlet would end, and the same payloads be sent for ever
+                _logger.exception("payloads cannot be read on")
+                on_fault(f"payloads cannot be read on: {type(error).__name__}: {error}")
                 return
             gevent.sleep(0)  # one payload at a time: to make several would hold up requests for as long
         if not came:

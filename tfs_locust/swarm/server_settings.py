@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tfs_locust.judge.slo import is_metric
 from tfs_locust.tfserving.prometheus_query import Query, QueryError, parse_queries
@@ -14,10 +14,19 @@ AUTO = "auto"
 
 def base_url(text: str) -> str:
     """The URL of a Prometheus. Raises ValueError."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    if _parts_of(text) is None:
         raise ValueError("expected a base URL such as http://prometheus:9090")
     return text
+
+
+def _parts_of(text: str) -> SplitResult | None:
+    """Of an URL with a host and a port that can be; None of any other text."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"http", "https"} and parts.hostname and port != 0 else None
 
 
 def read_queries(texts: list[str], problems: list[str]) -> tuple[Query, ...]:
@@ -36,10 +45,9 @@ def read_pages(texts: list[str], problems: list[str]) -> tuple[str, ...]:
     """URLs of metrics pages and :data:`AUTO`; what is wrong with them is added to ``problems``."""
     pages = []
     for text in map(str.strip, texts):
-        parts = urlsplit(text)
         if text in {AUTO, "none"}:
             pages.append(text)
-        elif parts.scheme in {"http", "https"} and parts.netloc:
+        elif (parts := _parts_of(text)) is not None:
             pages.append(text if parts.path.strip("/") else parts._replace(path=METRICS_PATH).geturl())
         else:
             problems.append(f"--tfs-server-metrics {text!r}: expected auto, none, or a URL such as http://HOST:8501")

@@ -8,8 +8,11 @@ flight at the end of the warm-up. A look that fails is noted, and never fails th
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import gevent
 from gevent.event import Event
@@ -18,49 +21,73 @@ from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.server_settings import AUTO
 from tfs_locust.tfserving.page_history import PageHistory
 from tfs_locust.tfserving.server_page import METRICS_PATH, Page, PageError, fetch_page
+from tfs_locust.transport.address import Address
+from tfs_locust.transport.base import Endpoint
+from tfs_locust.transport.tls import client_context
 
 EVERY_S = 5.0
 """To read a page takes milliseconds, in which a single process sends nothing."""
 USUAL_REST_PORT = 8501
 _TICK_S = 0.1
+_TOLD_WITHIN_S = 3.0
+"""Of the warm-up's end a master learns from its workers' reports, which come every 3 s (Locust 2.47)."""
 _FIRST_WITHIN_S = 0.5
 _WITHIN_S = 2.0
 _LAST_WITHIN_S = 5.0  # what waits behind the last requests of a REST interface may take longer
 _logger = logging.getLogger(__name__)
 
 
-def pages_of(given: Iterable[str], blueprints: Iterable[Blueprint]) -> dict[str, bool]:
-    """URLs of pages, and whether each was asked for rather than guessed.
+@dataclass(frozen=True, slots=True)
+class PageSource:
+    """Where a page is, besides its URL."""
+
+    asked: bool
+    """Somebody named it; else it was guessed."""
+    target: Endpoint | None = None
+    """The target that shows it: it is asked with the target's headers and certificates."""
+
+
+def pages_of(given: Iterable[str], blueprints: Iterable[Blueprint]) -> dict[str, PageSource]:
+    """The pages to look at, by URL.
 
     What ``auto`` stands for: of a REST target its own page, of a gRPC target one on the usual REST port of its host.
     """
     targets = list(blueprints)
-    pages: dict[str, bool] = {}
+    own = {_origin(one.address): one.endpoint for one in targets if one.address.protocol == "rest"}
+    pages: dict[str, PageSource] = {}
     for one in given:
         if one != AUTO:
-            pages[one] = True
+            parts = urlsplit(one)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            pages[one] = PageSource(asked=True, target=own.get((parts.scheme, parts.hostname or "", port)))
             continue
         for address in (target.address for target in targets):
-            host = f"[{address.host}]" if ":" in address.host else address.host
+            scheme, name, port = _origin(address)
+            host = f"[{name}]" if ":" in name else name
             if address.protocol == "rest":
-                scheme = "https" if address.secure else "http"
-                url = f"{scheme}://{host}:{address.port}{address.prefix}{METRICS_PATH}"
+                url = f"{scheme}://{host}:{port}{address.prefix}{METRICS_PATH}"
+                pages.setdefault(url, PageSource(asked=False, target=own[scheme, name, port]))
             else:
-                url = f"http://{host}:{USUAL_REST_PORT}{METRICS_PATH}"
-            pages.setdefault(url, False)
+                pages.setdefault(f"http://{host}:{USUAL_REST_PORT}{METRICS_PATH}", PageSource(asked=False))
     return pages
+
+
+def _origin(address: Address) -> tuple[str, str, int]:
+    return "https" if address.secure else "http", address.host, address.port
 
 
 class ServerWatch:
     """Looks at some pages, from :meth:`begin` to :meth:`end`."""
 
-    def __init__(self, pages: dict[str, bool], *, every_s: float = EVERY_S) -> None:
-        self.histories = [PageHistory(url) for url in pages]
+    def __init__(self, pages: dict[str, PageSource], *, every_s: float = EVERY_S) -> None:
+        self.histories = [PageHistory(url, guessed=not page.asked) for url, page in pages.items()]
         self.looked_at_s: list[float] = []
         """Unix time of each look."""
-        self.asked = any(pages.values())
+        self.asked = any(page.asked for page in pages.values())
         """Whether any page was asked for."""
-        self._asked = pages
+        self.late_s = 0.0
+        """How much later than the warm-up's end the first look may be."""
+        self._pages = pages
         self._every_s = every_s
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._begun = False
@@ -73,6 +100,7 @@ class ServerWatch:
         its window late, rather than take time of the run. (On a master nothing may wait in ``test_start``: Locust 2.47
         would let the end of the run before fall into it; and its workers have much to do before they send.)
         """
+        self.late_s = 0.0 if wait else _TOLD_WITHIN_S
         first = Event()
         self._greenlet = gevent.spawn(self._watch, when, first)
         now = when()
@@ -88,7 +116,7 @@ class ServerWatch:
         if self._begun:
             self._look(_LAST_WITHIN_S)
         for history in self.histories:
-            if history.state != "read" and self._asked[history.url]:
+            if history.state != "read" and not history.guessed:
                 reason = history.reason or "the run ended before the warm-up was over"
                 _logger.warning("metrics page %s: %s: %s", history.url, history.state, reason)
 
@@ -118,9 +146,13 @@ class ServerWatch:
                 history.miss(look.value or repr(look.exception))
 
     def _see(self, history: PageHistory, within_s: float) -> Page | str:
-        if not self._asked[history.url] and history.looks[:1] == [None]:
+        if history.guessed and history.looks[:1] == [None]:
             return history.reason  # one that was guessed and is not there is left in peace
+        target = self._pages[history.url].target
         try:
-            return fetch_page(history.url, timeout_s=within_s, now=time.time)
-        except PageError as error:
+            # gevent's context, as Locust has put it into the module
+            tls = client_context(target.tls, ssl.SSLContext) if target is not None and target.tls is not None else None
+            headers = None if target is None else dict(target.headers)
+            return fetch_page(history.url, timeout_s=within_s, now=time.time, headers=headers, tls=tls)
+        except (PageError, OSError) as error:
             return str(error)

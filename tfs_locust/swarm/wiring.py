@@ -16,7 +16,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from tfs_locust.swarm.blueprint import Blueprint, objectives_of
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import conduct, open_loop
 from tfs_locust.swarm.options import add_options
-from tfs_locust.swarm.pairing import open_pair, with_compared
+from tfs_locust.swarm.pairing import check_pair, open_pair, with_compared
 from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
 from tfs_locust.swarm.scenario import Ready, Scenario
@@ -173,7 +173,7 @@ def _problems_before_load(environment: Environment, user_classes: list[type[Pred
     try:
         for plan in preparation.blueprints.values() if can_ask else ():
             try:
-                open_pair(replace(plan, payloads=1), partial(_transport, transports))
+                check_pair(plan, partial(_transport, transports))
             except SettingsError as error:
                 problems += error.problems
     finally:

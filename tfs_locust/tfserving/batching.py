@@ -58,7 +58,8 @@ class BatchingParameters:
     """None: as many as the server may use CPUs."""
     thread_pool_name: str = "batch_threads"
     allowed_batch_sizes: tuple[int, ...] = ()
-    """Ascending; empty: a batch is executed at the size it has."""
+    """Ascending; empty: a batch is executed at the size it has. The server takes sizes below 1, too, and never uses
+    them, as no batch is so small."""
     pad_variable_length_inputs: bool = False
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int | None = None
@@ -125,11 +126,12 @@ class BatchingParameters:
             yield f"batch_timeout_micros must be non-negative; was {self.batch_timeout_micros}"
         if self.max_enqueued_batches < 0 or (self.enable_large_batch_splitting and self.max_enqueued_batches == 0):
             yield f"max_enqueued_batches must be positive; was {self.max_enqueued_batches}"
-        if self.enable_large_batch_splitting and self.max_batch_size < self.largest_batch:
+        most = self.largest_batch % (1 << 64)  # the server keeps it unsigned: below zero it becomes very large
+        if self.enable_large_batch_splitting and self.max_batch_size < most:
             # the server glues the three values to its text without spaces
             yield (
                 "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
-                f"max_execution_batch_size.1{self.max_batch_size}{self.largest_batch}"
+                f"max_execution_batch_size.1{self.max_batch_size}{most}"
             )
         if self.enable_large_batch_splitting and self.max_execution_batch_size == 0:
             # the real server loads the model, and then cannot cut its first request

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from tfs_locust.tfserving.protos import predict_pb2
 from tfs_locust.tfserving.signature import Signature, TensorSpec
 from tfs_locust.tfserving.target import Target
-from tfs_locust.tfserving.tensor import Array, TensorError, decode_tensor, encode_tensor
+from tfs_locust.tfserving.tensor import Array, TensorError, cast, decode_tensor, encode_tensor
 
 Inputs = Mapping[str, Array]
 
@@ -201,10 +201,16 @@ def _is_batch(signature: Signature, inputs: Inputs) -> bool:
 def _to_json(array: Array, spec: TensorSpec) -> Any:
     """Nested lists; bytes that are not plain UTF-8 text as ``{"b64": ...}``; floats in their shortest exact digits."""
     if spec.dtype.is_string:
-        return _strings_to_json(array.tolist())
+        try:
+            return _strings_to_json(array.tolist())
+        except UnicodeEncodeError as error:
+            raise CodecError(f"input {spec.name!r}: {error.object!r} is no text: {error.reason}") from error
     if not np.can_cast(array.dtype, spec.dtype.numpy, casting="same_kind"):
         raise CodecError(f"input {spec.name!r}: an array of {array.dtype} does not fit a tensor of {spec.dtype.name}")
-    array = array.astype(spec.dtype.numpy, copy=False)
+    try:
+        array = cast(array, spec.dtype)
+    except TensorError as error:
+        raise CodecError(f"input {spec.name!r}: {error}") from error
     if array.dtype == np.float32:
         # the digits that tell this float32 from its neighbours, not those of the double it would widen to
         array = array.astype(np.str_).astype(np.float64)
@@ -219,7 +225,9 @@ def _strings_to_json(value: Any) -> Any:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return {"b64": base64.b64encode(value).decode("ascii")}
-    return str(value)
+    text = str(value)
+    text.encode()  # half a surrogate pair is no text
+    return text
 
 
 def decode_rest(body: bytes, signature: Signature) -> Answer:

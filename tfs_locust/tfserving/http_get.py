@@ -38,15 +38,18 @@ class Answer:
         return self.body.decode("utf-8", errors="replace")
 
 
-def http_get(url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> Answer:
+def http_get(
+    url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+) -> Answer:
     """GET ``url`` (http or https, ``user:password@`` allowed). Redirects are not followed: the error names the place.
 
-    ``timeout_s`` is for all of it, so that a peer that trickles cannot hold its reader. Raises GetError.
+    ``timeout_s`` is for all of it, so that a peer that trickles cannot hold its reader. Without ``tls`` the system's
+    authorities are trusted. Raises GetError.
     """
     parts = _checked(url)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     deadline = time.monotonic() + timeout_s
-    connection = _connection(parts, timeout_s)
+    connection = _connection(parts, timeout_s, tls)
     try:
         connection.connect()
         with _ended_at(deadline, connection.sock):
@@ -82,10 +85,12 @@ def _checked(url: str) -> SplitResult:
     return parts
 
 
-def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, timeout_s: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
     host = parts.hostname or ""
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=ssl.create_default_context())
+        return http.client.HTTPSConnection(
+            host, parts.port, timeout=timeout_s, context=tls or ssl.create_default_context()
+        )
     return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
 
 

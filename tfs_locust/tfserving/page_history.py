@@ -5,6 +5,7 @@ A page that is not there, is cut off or starts anew is part of the history, and 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -17,6 +18,8 @@ class PageHistory:
     """Looks at one page: the first when the measured window began, the last when it had ended."""
 
     url: str
+    guessed: bool = False
+    """Nobody named it: it may be another server's."""
     looks: list[Page | None] = field(default_factory=list)
     """In the order of time. None: there was no page to read."""
     reason: str = ""
@@ -46,17 +49,17 @@ class PageHistory:
             return "restarted"
         return "read" if self.looks[0] is not None and self.looks[-1] is not None else "partly"
 
-    def window(self, model: str | None = None) -> ServerWindow | None:
+    def window(self, models: Collection[str] | None = None) -> ServerWindow | None:
         """What was counted from the first page to the last; None without two. With a restart between: before it, as
         far as it was seen, and after it together."""
         pages = self.pages
         if len(pages) < 2:
             return None
-        whole = delta(pages[0], pages[-1], model)
-        parts = [delta(before, after, model) for before, after in pairwise(pages)]
+        whole = delta(pages[0], pages[-1], models)
+        parts = [delta(before, after, models) for before, after in pairwise(pages)]
         return summed(parts, window_s=whole.window_s) if any(part.restarted for part in parts) else whole
 
-    def part(self, index: int, model: str | None = None) -> ServerWindow | None:
+    def part(self, index: int, models: Collection[str] | None = None) -> ServerWindow | None:
         """What was counted between look ``index`` and the next; None where one of them read no page."""
         before, after = self.looks[index : index + 2]
-        return None if before is None or after is None else delta(before, after, model)
+        return None if before is None or after is None else delta(before, after, models)

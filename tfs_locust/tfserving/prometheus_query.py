@@ -97,7 +97,7 @@ def read_answer(query: Query, status: int, text: str) -> Series:
         else:  # Prometheus explains itself in the body, whatever the HTTP status
             refusal = f"{document['errorType']}: {document['error']}"
             raise QueryError(f"query {query.name!r}: Prometheus refuses it: {refusal}; the query is {query.promql}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise QueryError(
             f"query {query.name!r}: HTTP status {status} and no answer of Prometheus' API, but {_shortened(text)!r}; "
             "is --tfs-prometheus its base URL, such as http://prometheus:9090?"

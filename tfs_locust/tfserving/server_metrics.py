@@ -3,29 +3,29 @@
 The page's numbers and where they may deceive: tensorflow_serving/util/prometheus_exporter.cc, batching/
 batching_session.cc and batching_util.h. Counts are exact integers; sums have six significant digits, so that those of a
 server which has run for long move in steps. Executed rows are therefore counted by ``padding_size``'s label, and what
-the steps leave uncertain is named. There is no start time on the page: a restart shows in counters that go back.
+the steps leave uncertain is named. A metric of which a line cannot be read tells nothing. There is
+no start time on the page: a restart shows in counters that go back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from tfs_locust.tfserving.server_page import (
     EXECUTED_ROWS,
-    INPUT_ROWS,
     LOAD_ATTEMPTS,
     LOAD_LATENCY,
     PADDING_ROWS,
     QUEUEING,
     REQUEST_LATENCY,
     REQUESTS,
-    RUNTIME_LATENCY,
     Page,
     PageError,
     fetch_page,
+    metric,
     parse_page,
 )
 
@@ -55,7 +55,7 @@ class VersionLoad:
 class ServerWindow:
     """What one server, or several together, counted in a window. None: the page does not tell.
 
-    Batching is counted for all models together; the rest for the model that was asked for.
+    Batching is counted for all models together; requests and Predicts for the models that were asked for.
     """
 
     window_s: float
@@ -63,12 +63,10 @@ class ServerWindow:
     """A counter went back: the counts are those since the restart."""
     requests: Mapping[str, int] = field(default_factory=dict)
     """Status -> requests. REST counts its status and metadata requests too; refusals by gRPC's threads never show."""
-    predict_calls: int = 0
+    predict_calls: int | None = 0
     """Predict requests answered well, over both interfaces."""
-    client_batches: int | None = None
-    """Requests that came to the batching layer, those that it refused included."""
-    client_rows: int | None = None
-    """Rows in them."""
+    calls_of_all: int | None = 0
+    """Requests answered well for a prediction of any kind by any model."""
     queued_tasks: int | None = None
     """Tasks taken out of a batching queue: requests, or the pieces of requests that were split."""
     queueing_s_total: float | None = None
@@ -77,23 +75,10 @@ class ServerWindow:
     executed_rows: int | None = None
     """Rows in executed batches, without padding."""
     padding_rows: int | None = None
-    batches_by_size: Mapping[int, int] = field(default_factory=dict)
-    """Rows a batch was executed with, padding included -> batches."""
-    request_latency_s_total: float = 0.0
-    """Seconds that the server spent on ``request_latency_count`` Predicts answered well."""
-    request_latency_count: int = 0
-    runtime_latency_s_total: float = 0.0
-    """Seconds that ``runtime_latency_count`` Predicts spent in the session, their wait for a batch included."""
-    runtime_latency_count: int = 0
     loads: tuple[VersionLoad, ...] = ()
     """Versions that were loaded, or failed to load, in the window."""
     uncertain: frozenset[str] = frozenset()
     """Fields of which the six digits of the page's sums leave more than 1 % open."""
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """Status -> requests, for those not answered well."""
-        return {status: count for status, count in self.requests.items() if status != "OK"}
 
     @property
     def mean_rows_per_batch(self) -> float | None:
@@ -111,10 +96,6 @@ class ServerWindow:
         if self.executed_rows is None or self.padding_rows is None:
             return None
         return _ratio(self.padding_rows, self.executed_rows + self.padding_rows)
-
-    def queueing_share(self, service_time_s_total: float) -> float | None:
-        """The share of the client's service time, summed over its requests, that passed in batching queues."""
-        return _ratio(self.queueing_s_total, service_time_s_total)
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -141,68 +122,63 @@ def _plus(one: Any, other: Any) -> Any:
     return one + other
 
 
-def delta(before: Page, after: Page, model: str | None = None, *, inputs: int = 1) -> ServerWindow:
-    """What the server counted between two pages, for ``model`` (None: for all).
-
-    ``inputs`` is the number of input tensors in a request: the server observes a request's rows once for each.
-    """
-    restarted = _restarted(before, after)
-    counted = _Counted({} if restarted else before.counters, after.counters)
+def delta(before: Page, after: Page, models: Collection[str] | None = None) -> ServerWindow:
+    """What the server counted between two pages, for ``models`` (None: for all)."""
+    unread = before.unread | after.unread
+    restarted = _restarted(before, after, unread)
+    counted = _Counted({} if restarted else before.counters, after.counters, unread)
 
     def asked_for(labels: Mapping[str, str]) -> bool:
-        return model is None or labels.get("model_name") == model
+        return models is None or labels.get("model_name") in models
 
     def predicts(labels: Mapping[str, str]) -> bool:
-        # gRPC's are Predict, REST's are predict; REST's status and metadata requests have an empty name
+        # gRPC's are Predict, REST's are predict
         return asked_for(labels) and labels.get("API", "").lower() == "predict"
 
+    def predictions(labels: Mapping[str, str]) -> bool:
+        return bool(labels.get("API"))  # REST's status and metadata requests have an empty one
+
+    def answered(which: Where) -> int:
+        return counted.count(REQUEST_LATENCY + "_count", where=which) or 0  # no cell before the first
+
     # one cell for each size that batches were executed with: exact, where the sum of the rows has six digits
-    cells = counted.by_label(PADDING_ROWS + "_count", "execution_batch_size")
-    batches_by_size = {int(size): count for size, count in cells.items() if size.isdecimal()}
-    padded_rows = sum(size * count for size, count in batches_by_size.items())
-    padding = counted.total(PADDING_ROWS + "_sum")
-    input_rows = counted.total(INPUT_ROWS + "_sum")
-    input_tensors = counted.count(INPUT_ROWS + "_count")
-    queueing_us = counted.total(*(name + "_sum" for name in QUEUEING))
-    request_us = counted.total(REQUEST_LATENCY + "_sum", where=predicts)
-    runtime_us = counted.total(RUNTIME_LATENCY + "_sum", where=predicts)
+    cells = counted.by_label("execution_batch_size", *(name + "_count" for name in PADDING_ROWS))
+    padded_rows = sum(int(size) * count for size, count in cells.items() if size.isdecimal())
+    padding = counted.total(*(name + "_sum" for name in PADDING_ROWS))
+    if padding is not None:  # six digits may leave it anywhere
+        padding = replace(padding, value=min(max(padding.value, 0.0), padded_rows))
     executed_rows = _Amount(padded_rows - padding.value, padding.open_by) if padding else None
-    uncertain = {
-        "client_rows": input_rows,
-        "padding_rows": padding,
-        "executed_rows": executed_rows,
-        "queueing_s_total": queueing_us,
-        "request_latency_s_total": request_us,
-        "runtime_latency_s_total": runtime_us,
-    }
-    return ServerWindow(
+    queueing_us = counted.total(*(name + "_sum" for name in QUEUEING))
+    uncertain = {"padding_rows": padding, "executed_rows": executed_rows, "queueing_s_total": queueing_us}
+    window = ServerWindow(
         window_s=after.at_s - before.at_s,
         restarted=restarted,
-        requests=counted.by_label(REQUESTS, "status", asked_for),
-        predict_calls=counted.count(REQUEST_LATENCY + "_count", where=predicts) or 0,
-        client_batches=None if input_tensors is None else round(input_tensors / inputs),
-        client_rows=None if input_rows is None else round(input_rows.value / inputs),
+        requests=counted.by_label("status", REQUESTS, where=asked_for),
+        predict_calls=None if REQUEST_LATENCY in unread else answered(predicts),
+        calls_of_all=None if REQUEST_LATENCY in unread else answered(predictions),
         queued_tasks=counted.count(*(name + "_count" for name in QUEUEING)),
-        queueing_s_total=None if queueing_us is None else queueing_us.value / 1e6,
-        executed_batches=counted.count(EXECUTED_ROWS + "_count"),
+        queueing_s_total=None if queueing_us is None else max(queueing_us.value, 0.0) / 1e6,
+        executed_batches=counted.count(*(name + "_count" for name in EXECUTED_ROWS)),
         executed_rows=None if executed_rows is None else round(executed_rows.value),
         padding_rows=None if padding is None else round(padding.value),
-        batches_by_size=batches_by_size,
-        request_latency_s_total=0.0 if request_us is None else request_us.value / 1e6,
-        request_latency_count=counted.count(REQUEST_LATENCY + "_count", where=predicts) or 0,
-        runtime_latency_s_total=0.0 if runtime_us is None else runtime_us.value / 1e6,
-        runtime_latency_count=counted.count(RUNTIME_LATENCY + "_count", where=predicts) or 0,
         loads=_loads(counted),
         uncertain=frozenset(name for name, amount in uncertain.items() if amount and amount.is_uncertain),
     )
+    if window.executed_batches is window.queued_tasks is None and after.unused.intersection(QUEUEING):
+        # the server could have batched, and never has: these cells come with the first batch
+        return replace(
+            window, queued_tasks=0, queueing_s_total=0.0, executed_batches=0, executed_rows=0, padding_rows=0
+        )
+    return window
 
 
-def _restarted(before: Page, after: Page) -> bool:
+def _restarted(before: Page, after: Page, unread: Collection[str]) -> bool:
     """Whether a counter went back, or a version's load took another time without having been loaded again."""
     for series, value in before.counters.items():
-        # a line that cannot be read is missing, too
-        if after.counters.get(series, value if after.unread else 0) < value:
+        if metric(series[0]) not in unread and after.counters.get(series, 0) < value:
             return True
+    if LOAD_LATENCY in unread or LOAD_ATTEMPTS in unread:
+        return False
     for (name, labels), value in before.counters.items():
         if name == LOAD_LATENCY and after.counters.get((name, labels), value) != value:
             path = dict(labels).get("model_path")
@@ -235,11 +211,13 @@ Where = Callable[[Mapping[str, str]], bool]
 
 
 class _Counted:
-    """The counters of two pages, by name."""
+    """The counters of two pages, by name; those of metrics that could not be read are left out."""
 
-    def __init__(self, before: Mapping[Any, float], after: Mapping[Any, float]) -> None:
+    def __init__(self, before: Mapping[Any, float], after: Mapping[Any, float], unread: Collection[str]) -> None:
         self._cells: dict[str, list[tuple[dict[str, str], float, float]]] = {}
         for (name, labels), value in after.items():
+            if metric(name) in unread:
+                continue
             cell = (dict(labels), before.get((name, labels), 0.0), value)
             self._cells.setdefault(name, []).append(cell)
 
@@ -255,10 +233,10 @@ class _Counted:
         total = self.total(*names, where=where)
         return None if total is None else round(total.value)
 
-    def by_label(self, name: str, label: str, where: Where = lambda _: True) -> dict[str, int]:
+    def by_label(self, label: str, *names: str, where: Where = lambda _: True) -> dict[str, int]:
         """The growth by one label's values; those that did not grow are left out."""
         grown: dict[str, int] = {}
-        for labels, before, after in self._cells.get(name, ()):
+        for labels, before, after in (cell for name in names for cell in self._cells.get(name, ())):
             if where(labels) and after > before:
                 value = labels.get(label, "")
                 grown[value] = grown.get(value, 0) + round(after - before)
@@ -271,9 +249,9 @@ def _half_step(value: float) -> float:
 
 
 def _loads(counted: _Counted) -> tuple[VersionLoad, ...]:
-    attempts = counted.by_label(LOAD_ATTEMPTS, "model_path")
-    failures = counted.by_label(LOAD_ATTEMPTS, "model_path", lambda labels: labels.get("status") != "success")
-    times_us = counted.by_label(LOAD_LATENCY, "model_path")
+    attempts = counted.by_label("model_path", LOAD_ATTEMPTS)
+    failures = counted.by_label("model_path", LOAD_ATTEMPTS, where=lambda labels: labels.get("status") != "success")
+    times_us = counted.by_label("model_path", LOAD_LATENCY)
     return tuple(
         VersionLoad(path, attempts[path], failures.get(path, 0), times_us.get(path, 0) / 1e6)
         for path in sorted(attempts)

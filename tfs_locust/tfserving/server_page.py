@@ -1,14 +1,16 @@
 """TensorFlow Serving's Prometheus page: asked for, and read into the counters that matter to a load test.
 
 Sources: tensorflow_serving/util/prometheus_exporter.cc (the page), servables/tensorflow/util.cc, batching/
-batching_session.cc and batching_util.h (the series), tensorflow/cc/saved_model/loader.cc (loads). Names begin with a
-colon, there are no HELP lines, and labels stand in braces even where there are none. Buckets are not read: their upper
+batching_session.cc, batching_util.h and tfrt_saved_model_with_batching.{h,cc} (the series), tensorflow/cc/saved_model/
+loader.cc (loads). Names begin with a colon, there are no HELP lines, and labels stand in braces even where there are
+none; a metric that was not used yet has at most its TYPE line. Buckets are not read: their upper
 bounds are exclusive, which no reader of Prometheus expects, and counts and sums tell enough.
 """
 
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,20 +24,19 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 _CC = ":tensorflow:cc:saved_model:"
 _SERVING = ":tensorflow:serving:"
 _BATCHING = _SERVING + "batching_session:"
+_TFRT = _SERVING + "tfrt_saved_model_with_batching:"
 
 LOAD_ATTEMPTS = _CC + "load_attempt_count"
 LOAD_LATENCY = _CC + "load_latency"
 """A counter of microseconds."""
 REQUESTS = _SERVING + "request_count"
 REQUEST_LATENCY = _SERVING + "request_latency"
-RUNTIME_LATENCY = _SERVING + "runtime_latency"
 QUEUEING = (_BATCHING + "queuing_latency", _SERVING + "saved_model_with_batching:queuing_latency")
-"""Of the usual runtime, and of TFRT; a server has one of them."""
-INPUT_ROWS = _BATCHING + "input_batch_size"
-EXECUTED_ROWS = _BATCHING + "processed_batch_size"
-PADDING_ROWS = _BATCHING + "padding_size"
+"""Of the usual runtime, and of TFRT; a server uses one of them."""
+EXECUTED_ROWS = (_BATCHING + "processed_batch_size", _TFRT + "processed_batch_size")
+PADDING_ROWS = (_BATCHING + "padding_size", _TFRT + "padding_size")
 
-_HISTOGRAMS = (REQUEST_LATENCY, RUNTIME_LATENCY, *QUEUEING, INPUT_ROWS, EXECUTED_ROWS, PADDING_ROWS)
+_HISTOGRAMS = (REQUEST_LATENCY, *QUEUEING, *EXECUTED_ROWS, *PADDING_ROWS)
 _READ = frozenset(
     (LOAD_ATTEMPTS, LOAD_LATENCY, REQUESTS, *(name + end for name in _HISTOGRAMS for end in ("_sum", "_count")))
 )
@@ -54,14 +55,23 @@ class Page:
     counters: Mapping[tuple[str, Labels], float]
     at_s: float
     """When the page came, on the caller's clock."""
-    unread: int = 0
-    """Lines that were passed over because they cannot be read."""
+    unread: frozenset[str] = frozenset()
+    """Metrics of which a line cannot be read: what is left of them may be less than all."""
+    unused: frozenset[str] = frozenset()
+    """Metrics that the server has, as their TYPE line tells, and that nothing was counted in."""
 
 
-def fetch_page(url: str, *, timeout_s: float, now: Callable[[], float]) -> Page:
+def fetch_page(
+    url: str,
+    *,
+    timeout_s: float,
+    now: Callable[[], float],
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Page:
     """Ask a server for its page; ``now`` gives the time it came at, in seconds. Raises PageError."""
     try:
-        answer = http_get(url, timeout_s=timeout_s)
+        answer = http_get(url, timeout_s=timeout_s, headers=headers, tls=tls)
     except GetError as error:
         raise PageError(str(error)) from error
     at_s = now()
@@ -90,20 +100,31 @@ def parse_page(text: str, *, at_s: float = 0.0) -> Page:
     if rest:
         raise PageError(f"the page was cut off: it ends in {rest[-40:]!r}")
     counters: dict[tuple[str, Labels], float] = {}
-    unread = 0
+    unread: set[str] = set()
+    known: set[str] = set()
     for line in lines:
+        if line.startswith("# TYPE "):
+            known.add(line.split()[2] if line.count(" ") > 2 else "")
         # nearly all of a page is buckets and series of TensorFlow itself, and the parser takes its time
-        if line.partition("{")[0] not in _READ:
+        if (name := line.partition("{")[0]) not in _READ:
             continue
         try:
             # line by line: the parser gives up a page at the first line that it cannot read
             (family,) = text_string_to_metric_families(line)
             (sample,) = family.samples
         except ValueError:
-            unread += 1
+            unread.add(metric(name))
             continue
         if math.isfinite(sample.value):
             counters[sample.name, frozenset(sample.labels.items())] = sample.value
         else:
-            unread += 1
-    return Page(counters, at_s, unread)
+            unread.add(metric(name))
+    return Page(counters, at_s, frozenset(unread), frozenset(known - {metric(name) for name, _ in counters} - unread))
+
+
+def metric(series: str) -> str:
+    """The metric that a series belongs to: its name without a histogram's ``_sum`` or ``_count``."""
+    for end in ("_sum", "_count"):
+        if series.removesuffix(end) in _HISTOGRAMS:
+            return series.removesuffix(end)
+    return series

@@ -7,6 +7,7 @@ typed fields by default and ``tensor_content`` with ``--enable_serialization_as_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,10 @@ DTYPES: tuple[DType, ...] = (
 _BY_NUMBER = {dtype.number: dtype for dtype in DTYPES}
 
 
+LARGEST_BYTES = (1 << 31) - 1
+"""Of the largest message that protobuf and gRPC carry."""
+
+
 class TensorError(ValueError):
     """A message that is no readable tensor, or an array that fits no message."""
 
@@ -81,7 +86,7 @@ def encode_tensor(array: Array, dtype: DType) -> tensor_pb2.TensorProto:
     """``array`` of any shape as a message of type ``dtype``.
 
     Strings are an object array of ``bytes`` or ``str`` (sent as UTF-8). Raises TensorError where the array's type
-    cannot be cast to ``dtype`` without changing its kind (a float for an int).
+    cannot be cast to ``dtype`` without changing its kind (a float for an int), and where a number is too large for it.
     """
     proto = tensor_pb2.TensorProto(dtype=dtype.number)
     for size in array.shape:
@@ -93,14 +98,38 @@ def encode_tensor(array: Array, dtype: DType) -> tensor_pb2.TensorProto:
             )
         except TypeError as error:
             raise TensorError(f"a string tensor takes bytes or str, not {array.dtype}") from error
+        except UnicodeEncodeError as error:
+            raise TensorError(f"{error.object!r} cannot be sent as UTF-8: {error.reason}") from error
         return proto
     if array.dtype != dtype.numpy:
         if not np.can_cast(array.dtype, dtype.numpy, casting="same_kind"):
             raise TensorError(f"an array of {array.dtype} does not fit a tensor of {dtype.name}")
-        array = array.astype(dtype.numpy)
+        array = cast(array, dtype)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False) if array.dtype.kind != "V" else array
     proto.tensor_content = np.ascontiguousarray(little).tobytes()
     return proto
+
+
+def cast(array: Array, dtype: DType) -> Array:
+    """``array`` as ``dtype``, of whose kind it is. Raises TensorError for a number that does not fit, with its row.
+
+    (numpy lets integers wrap around and makes infinities of large numbers.)
+    """
+    if np.can_cast(array.dtype, dtype.numpy, casting="safe"):
+        return array.astype(dtype.numpy)
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = array.astype(dtype.numpy)
+        if array.dtype.kind in "iu" and dtype.numpy.kind in "iu":
+            wrong = made.astype(array.dtype) != array
+            if array.dtype.kind != dtype.numpy.kind:
+                wrong |= (made < 0) != (array < 0)
+        else:
+            wrong = np.isfinite(array) & ~np.isfinite(made)
+    if wrong.any():
+        first = tuple(int(place) for place in np.argwhere(wrong)[0])
+        row = f", in row {first[0]} of the request" if first else ""
+        raise TensorError(f"{array[first]} does not fit a tensor of {dtype.name}{row}")
+    return made
 
 
 def decode_tensor(proto: tensor_pb2.TensorProto) -> Array:
@@ -131,6 +160,24 @@ def decode_tensor(proto: tensor_pb2.TensorProto) -> Array:
             missing[:] = values[-1]
         values = np.concatenate([values, missing])
     return values.reshape(shape)
+
+
+def tensor_fault(proto: tensor_pb2.TensorProto) -> str:
+    """What keeps a server from reading a message of a known type; empty where nothing does. Decodes nothing."""
+    if proto.tensor_shape.unknown_rank or any(dim.size < 0 for dim in proto.tensor_shape.dim):
+        return f"its shape {[dim.size for dim in proto.tensor_shape.dim]} is not fully known"
+    dtype = dtype_of(proto.dtype)
+    count = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    size = count * dtype.numpy.itemsize
+    if size > LARGEST_BYTES:
+        shape = [dim.size for dim in proto.tensor_shape.dim]
+        return f"its shape {shape} makes {size:,} bytes, more than a request may have"
+    if proto.tensor_content and not dtype.is_string:
+        held = len(proto.tensor_content)
+        return "" if held == size else f"{held} bytes of content do not fill {count} elements of {dtype.name}"
+    per_element = 2 if dtype.field in {"scomplex_val", "dcomplex_val"} else 1
+    values = len(getattr(proto, dtype.field)) // per_element
+    return f"{values} values are more than the {count} of the shape" if values > count else ""
 
 
 def _typed_values(proto: tensor_pb2.TensorProto, dtype: DType) -> Array:
