@@ -142,7 +142,7 @@ def test_what_goes_together(tmp_path: Path, arrivals: str, options: dict[str, st
     for name in ("trace", "other"):
         (tmp_path / name).write_text("1\n")
         made[name] = trace(tmp_path / name)
-    assert problems_of((made[name] for name in arrivals.split()), _settings(**options)) == expected
+    assert problems_of([made[name] for name in arrivals.split()], _settings(**options), None) == expected
 
 
 @pytest.mark.parametrize("text", ["5", "5/s", "0.5", ".5", "5.", " 2000 ", "1000000000"])

@@ -89,7 +89,8 @@ def _problems_of_rates(arrivals: Iterable[Arrival], settings: Settings) -> list[
     elif shared is not None and shared.kind == "trace" and settings.rate is not None:
         problems.append(f"--tfs-rate {settings.rate:g}: a trace has times of its own: leave one of them out")
     elif settings.rate is not None and comes:
-        problems.append(f"--tfs-rate {settings.rate:g}: the shape, or the search, says the rate: leave one of them out")
+        who = "search" if settings.find_capacity else "shape"
+        problems.append(f"--tfs-rate {settings.rate:g}: the {who} says the rate: leave one of them out")
     elif by_rate(settings) and (shared is None or shared.kind == "trace"):
         problems.append(
             "--tfs-shape with unit=rate: no user class takes the rate: give one an arrival without a rate of its "
