@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.swarm.conftest import Serving
 from tests.swarm.processes import Locust, free_port, wait_until
-from tfs_locust.load.schedule import Division, Schedule
+from tfs_locust.load.schedule import ALL, Schedule
 
 # When each request was due, as the process that sent it says at its end.
 RECORDING = """
@@ -46,23 +46,33 @@ class OpenRun:
     def __init__(self, locust: Callable[..., Any], folder: Path, serving: Serving) -> None:
         self.locust = locust
         self.serving = serving
-        self.model = "half_plus_two"
         self.folder = folder
         self.file = folder / "open.py"
         self.results = folder / "results"
         self.workers: list[Locust] = []
-        self._locustfile = ONE_CLASS
+        self.sends()
         self._before = 0
 
-    def sends(self, locustfile: str = ONE_CLASS, *, model: str = "half_plus_two") -> None:
-        """What is run; each ``MODEL`` in it is the model."""
-        self.model, self._locustfile = model, locustfile
+    def sends(self, locustfile: str = ONE_CLASS, *, model: str = "half_plus_two", protocol: str = "grpc") -> None:
+        """What is run; each ``MODEL`` in it is the model, each ``Grpc`` the protocol."""
+        self.model, self._protocol = model, protocol
+        self._locustfile = locustfile.replace("MODEL", model).replace("Grpc", protocol.capitalize())
 
     def arguments(self, *more: str, users: int = 4) -> list[str]:
         """Of the leading process."""
-        self.file.write_text(RECORDING + self._locustfile.replace("MODEL", self.model))
+        self.file.write_text(RECORDING + self._locustfile)
         self._before = self.served(since=0)
-        given = ["-f", str(self.file), "--host", self.serving.grpc, "-u", str(users), "-r", "100", "--only-summary"]
+        given = [
+            "-f",
+            str(self.file),
+            "--host",
+            getattr(self.serving, self._protocol),
+            "-u",
+            str(users),
+            "-r",
+            "100",
+            "--only-summary",
+        ]
         return [*given, "--tfs-report", str(self.results), *more]
 
     def start(self, *more: str, users: int = 4, **env: str) -> Locust:
@@ -81,7 +91,7 @@ class OpenRun:
 
     def served(self, *, since: int | None = None) -> int:
         """How many of this run's requests the server has answered well."""
-        return self.serving.predictions(self.model, "grpc") - (self._before if since is None else since)
+        return self.serving.predictions(self.model, self._protocol) - (self._before if since is None else since)
 
     def under_way(self, requests: int = 1) -> None:
         """Return when the server has answered some of this run's requests."""
@@ -122,16 +132,23 @@ class OpenRun:
         return sorted(([at - each[0] for at in each] for each in due), key=len)
 
 
-def stripes(schedule: Schedule, workers: int, until_ns: int) -> list[list[int]]:
-    """Of each of so many workers: from its first arrival to each that is due before ``until_ns``."""
-    shares = (schedule.stripe(Division(0, index, workers)).take(until_ns).due_ns for index in range(workers))
-    return [(share - share[0]).tolist() for share in shares]
+def assert_follows(gaps: list[list[int]], schedule: Schedule, report: Any) -> None:
+    """Together the processes have sent each request of the schedule once, at its time to the nanosecond.
+
+    Of a constant rate, or a trace with equal times, only one process can be told where it is in it.
+    """
+    scheduled = report["offered"]["scheduled"]
+    whole = schedule.stripe(ALL).take(int(report["load_s"] * 1e9) + 10**9).due_ns.tolist()[:scheduled]
+    if len(gaps) == 1:
+        assert gaps[0] == [at - whole[0] for at in whole]
+    else:
+        assert sorted(number for sent in gaps for number in _numbers(sent, whole)) == list(range(scheduled))
 
 
-def assert_follows(gaps: list[list[int]], schedule: Schedule, end_ns: int) -> None:
-    """Each process has sent one stripe of the schedule to the nanosecond, up to about ``end_ns``."""
-    expected = stripes(schedule, len(gaps), end_ns + 10**9)
-    for sent in gaps:
-        (whole,) = [stripe for stripe in expected if stripe[: len(sent)] == sent] or [[]]
-        assert whole, f"{sent[:5]}... is none of {[stripe[:5] for stripe in expected]}"
-        expected.remove(whole)
+def _numbers(sent: list[int], whole: list[int]) -> list[int]:
+    """Which of all requests have the times between them that these have."""
+    numbers = {at: number for number, at in enumerate(whole)}
+    for first in whole:
+        if all(first + gap in numbers for gap in sent):
+            return [numbers[first + gap] for gap in sent]
+    raise AssertionError(f"{sent[:5]}... are no times of {whole[:9]}...")

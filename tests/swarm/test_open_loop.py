@@ -31,7 +31,7 @@ def run(locust: Callable[..., Locust], tmp_path: Path, serving: Serving) -> Open
 
 @pytest.mark.parametrize("way", ["one process", "workers", "processes"])
 def test_what_is_offered_is_the_schedule(run: OpenRun, way: str) -> None:
-    """Each process sends its stripe to the nanosecond; schedule, workers, outcomes and the server's count are equal.
+    """All of the schedule is sent, to the nanosecond; schedule, workers, outcomes and the server's count are equal.
 
     With workers, forty requests are in flight when the run's time is over.
     """
@@ -48,7 +48,7 @@ def test_what_is_offered_is_the_schedule(run: OpenRun, way: str) -> None:
     scheduled = report["offered"]["scheduled"]
     assert schedule.count(end_ns - 150_000_000) <= scheduled <= schedule.count(end_ns)
     assert len(run.gaps()) == len(report["workers"]) == (1 if way == "one process" else 2)
-    assert_follows(run.gaps(), schedule, end_ns)
+    assert_follows(run.gaps(), schedule, report)
     assert report["verdict"]["state"] == "PASS"
     assert report["verdict"]["reasons"] == []
     assert f"offered by schedule: {scheduled} requests, of these 0 unsent" in one.output
@@ -72,8 +72,8 @@ def test_endings_lose_nothing(run: OpenRun, stop: str) -> None:
 
 
 def test_interrupted_run_is_invalid_and_exact(run: OpenRun) -> None:
-    """In one process, long before its time: all is there, and it is not to be believed."""
-    run.sends(model="slow")
+    """In one process, over REST, long before its time: all is there, and it is not to be believed."""
+    run.sends(model="slow", protocol="rest")
     one = run.start("--tfs-rate", "100", "-t", "60s")
     run.under_way(50)
     one.process.send_signal(signal.SIGINT)
@@ -83,23 +83,22 @@ def test_interrupted_run_is_invalid_and_exact(run: OpenRun) -> None:
 
 
 def test_stop_in_the_web_page_twice(run: OpenRun, locust_web: Callable[..., LocustWeb]) -> None:
-    """Two runs of the same workers: each has a schedule of its own, and all of it."""
+    """Two runs of the same workers: each has a schedule of its own, as the form says, and all of it."""
     run.sends(model="slow")
     master = run.lead("--tfs-arrival", "poisson", "--tfs-rate", "150", headless=False, start=locust_web)
     master.wait_for_page()
-    form = {"user_count": "4", "spawn_rate": "100", "host": run.serving.grpc}
-    for _ in range(2):
+    form = {**master.form(), "user_count": "4", "spawn_rate": "100"}
+    for seed, rate in ((0, 150.0), (1, 90.0)):
         wait_until(lambda: [one["state"] for one in master.json("/stats/requests")["workers"]] == ["ready"] * 2)
         before = run.served()
-        assert master.post("/swarm", form)["success"]
+        assert master.post("/swarm", {**form, "tfs_rate": rate, "tfs_seed": seed})["success"]
         wait_until(lambda before=before: run.served() - before >= 60)
         master.post("/stop")
         wait_until((run.results / "report.html").exists, saying=lambda: master.output)
         run._before += before
         report = run.assert_exact()
         run._before -= before
-        end_ns = int(report["load_s"] * 1e9)
-        assert_follows(run.gaps(), Schedule(poisson(), 0, ((0, 150.0),)), end_ns)
+        assert_follows(run.gaps(), Schedule(poisson(), seed, ((0, rate),)), report)
         for file in (*run.results.iterdir(), *run.folder.glob("due-*.json")):
             file.unlink()
 
@@ -162,6 +161,7 @@ def test_workers_that_come_and_go(run: OpenRun) -> None:
     report = run.assert_exact()
     assert report["verdict"]["reasons"] == []
     assert len(report["workers"]) == 3
+    assert_follows(run.gaps(), Schedule(poisson(), 0, ((0, 200.0),)), report)
     assert min(worker["offered"] for worker in report["workers"]) > 50
 
 
@@ -351,7 +351,7 @@ def test_replay_of_a_trace(run: OpenRun) -> None:
     report = run.assert_exact()
     offered, load_s = report["offered"]["requests"], report["load_s"]
     assert sum(at < load_s - 0.15 for at in TRACED) <= offered <= sum(at < load_s for at in TRACED)
-    assert_follows(run.gaps(), Schedule(trace(file)), int(load_s * 1e9))
+    assert_follows(run.gaps(), Schedule(trace(file)), report)
 
 
 def test_trace_that_changes_while_it_is_replayed(run: OpenRun) -> None:

@@ -43,7 +43,9 @@ class Stream:
             return self._due_ns[0]
         if self._over:
             return None
-        until_ns = max(self.zero_ns, now_ns) + self._ahead_ns
+        # step by step where it is behind: all of hours, or of a rate that nobody can send, would be too much at once
+        reached_ns = self.zero_ns + self.stripe.taken_ns
+        until_ns = min(max(self.zero_ns, now_ns), reached_ns + self._ahead_ns) + self._ahead_ns
         self._work_out(until_ns)
         return self._due_ns[0] if self._due_ns else until_ns
 

@@ -11,6 +11,7 @@ test starts: the web form may have changed the options, and a worker may see ano
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import signal
 import sys
@@ -148,6 +149,8 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
         recorder.watch(run.scenarios.values(), run.transports.values())
     pools = (scenario.stock for scenario in run.scenarios.values())
     run.refiller = keep_filled(pools, lambda fault: refusal.refuse(environment, [fault], began=True))
+    # Locust does so before it says that it stops: the first time takes tens of milliseconds, in which requests are due
+    inspect.stack()
     # what is there now stays for the whole run: a collection that looked through it would hold up all requests for it
     gc.collect()
     gc.freeze()
