@@ -105,7 +105,7 @@ def test_the_generator_is_the_limit(tmp_path: Path, locust: Start) -> None:
             "--tfs-slo",
             "p99<100ms",
             "--tfs-capacity-param",
-            f"start=2000 | time=60s | {_QUICK}",
+            f"start=2000 | time=30s | {_QUICK}",
             "--tfs-server-metrics=none",
         ]
         run = locust(*_arguments(server.port, *given), TFS_LIMIT="")
