@@ -158,7 +158,28 @@ def test_help_texts_fit_their_fields(serving: Serving, locust_web: Callable[...,
     names += "drain report abort_on_fail limit tls_ca tls_cert tls_key engine connections check"
     names += " batching_parameters_file server_cpus grpc_max_threads rest_api_num_threads allow_too_large"
     names += " server_metrics prometheus server_query"
+    names += " arrival rate max_in_flight shape shape_param find_capacity resolution capacity_param"
     assert set(extra) == {f"tfs_{name}" for name in names.split()}
     assert [name for name, option in extra.items() if option["is_secret"]] == ["tfs_header"]
     labels = [f"{name.replace('_', ' ')} ({option['help_text']})" for name, option in extra.items()]
     assert max(map(len, labels)) < 88, labels
+
+
+def test_load_while_it_lasts(serving: Serving, locust_web: Callable[..., LocustWeb]) -> None:
+    """A tab of the page shows what is offered and achieved, what is unsent, and the send lag, of the run at hand."""
+    given = ["--tfs-model", "dense", "--tfs-rate", "40", "-u", "2", "-r", "2", "--autostart", "-t", "30s"]
+    web = locust_web("-f", Interface("grpc", serving.grpc).locustfile, "--host", serving.grpc, *given)
+    web.wait_for_page()
+
+    def shown() -> dict[str, str]:
+        (table,) = web.json("/stats/requests")["extended_stats"]
+        return {row["name"]: row["value"] for row in table["data"]}
+
+    def rate(text: str) -> float:
+        return float(text.removesuffix("/s")) if text.endswith("/s") else 0.0
+
+    wait_until(lambda: 30 < rate(shown().get("offered by schedule", "")) < 50, saying=lambda: str(shown()))
+    wait_until(lambda: 30 < rate(shown()["achieved"]) < 50, saying=lambda: str(shown()))
+    now = shown()
+    assert now["unsent"] == "0"
+    assert {"in flight", "send lag p99", "response time p99", "requests"} <= now.keys()

@@ -51,7 +51,7 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("signature", "Signature to call. Default: serving_default", metavar="NAME")
     add("rows", "Rows in each request: 8, 1:0.7,8:0.3, trace:FILE, auto or worst. Default: 1", metavar="ROWS")
     add("payload", "What to send: synthetic, a .npz, .npy, .jsonl or PredictionLog file", metavar="SOURCE")
-    add("arrival", "closed; constant:RATE or poisson:RATE for each user; trace:FILE. Default: closed", metavar="HOW")
+    add("arrival", "closed; each user's constant:N or poisson:N; trace:FILE. Default: closed", metavar="HOW")
     add("rate", "Requests per second of the whole run, whatever the answers. Default: none", metavar="N")
     add("shape", "Load over time: ramp, steps, spike, sine, soak or trace. Default: none", metavar="NAME")
     add(
@@ -64,11 +64,11 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("resolution", "How finely capacity is searched. Default: 5%%", metavar="SHARE")
     add(
         "capacity-param",
-        "Of the search, as start=10 | max=2000 | time=10m | warmup=2s | window=2s",
+        "As start=10 | max=2000 | time=10m | warmup=2s | window=2s",
         action=_Several,
         metavar="NAME=VALUE",
     )
-    add("max-in-flight", "Of each user with a rate; beyond it requests are unsent. Default: 1000", metavar="N")
+    add("max-in-flight", "Of each user; beyond it requests are unsent. Default: 1000", metavar="N")
     add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
     add("payloads", "Distinct payloads, sent in turn. Default: 64; of a file: all", metavar="N")
     add("engine", "wire (fast) or library (grpcio, geventhttpclient). Default: wire", metavar="NAME")
@@ -101,7 +101,7 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
     add(
         "limit",
-        "INVALID beyond: send_lag=10ms | loop_lag=100ms | cpu=95%% | throttled=1%% | unsent=0.1%%",
+        "INVALID beyond: send_lag=10ms | cpu=95%% | unsent=0.1%% and others",
         action=_Several,
         metavar="NAME=VALUE",
     )
