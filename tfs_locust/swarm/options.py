@@ -56,7 +56,7 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("shape", "Load over time: ramp, steps, spike, sine, soak or trace. Default: none", metavar="NAME")
     add(
         "shape-param",
-        "Of the shape, as to=500 | duration=10m; unit=rate for requests per second",
+        "As to=500 | duration=10m; unit=rate for requests per second",
         action=_Several,
         metavar="NAME=VALUE",
     )
