@@ -147,3 +147,15 @@ def test_objectives_do_not_see_the_warm_up() -> None:
     assert view.select(lambda cell: cell.phase == WARMUP).count == 1
     assert view.select(lambda cell: cell.key.model == "resnet").count == 3
     assert (view.warmup_ns, view.load_ns) == (SECOND, 4 * SECOND)
+
+
+def test_schedules_of_their_own_stand_beside_the_one_for_all() -> None:
+    """What users have due for themselves was scheduled, too: it hides nothing of the run's schedule that is missing."""
+    aggregate = Aggregate()
+    for worker, offered, apart in (("a", 50, 20), ("b", 30, 0)):
+        tally = Tally(worker, 1, origin_ns=0)
+        tally.offered, tally.offered_apart = offered, apart
+        aggregate.accept(told(tally, final=True))
+    assert (aggregate.view().scheduled, aggregate.view().offered, aggregate.view().abandoned) == (None, 80, 0)
+    aggregate.scheduled = 65
+    assert (aggregate.view().scheduled, aggregate.view().offered, aggregate.view().abandoned) == (85, 85, 5)
