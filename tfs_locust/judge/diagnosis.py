@@ -68,7 +68,7 @@ def _refused_by_threads(
     if window is not None:
         evidence["server_requests"] = sum(window.requests.values())
         unseen += f", which counted {evidence['server_requests']:,} requests"
-    threads, users = "raise it", "lower the users"
+    threads, users = "raise it", "lower the load"
     if client.users is not None:
         evidence["users"] = client.users
         threads = f"raise it above {client.users + 1:,}"

@@ -129,7 +129,7 @@ def _client(view: View, watched: Watched, users: int) -> tuple[Client, Cell]:
     client = Client(
         dict(sorted(outcomes.items())),
         window_s=view.load_ns / 1e9,
-        users=users or None,
+        users=None if view.offered else users or None,  # a schedule has as many in flight as it takes
         mean_service_time_s=ok.service.total_ns / ok.count / 1e9 if ok.count else None,
         service_s_total=everything.service.total_ns / 1e9,
         slack=slack,
