@@ -35,9 +35,9 @@ class ProfileShape(LoadTestShape):
         self._told: tuple[int, float] | None = None
 
     def reset_time(self) -> None:
-        """Begin again."""
+        """Begin again. Locust may come to this after the first tick."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        self._course, self._users, self._told = self.profile.start(), 0, None
+        self._course, self._users = self.profile.start(), 0
 
     def tick(self) -> tuple[int, float] | None:
         """What there should be now, for Locust; None ends the run."""
