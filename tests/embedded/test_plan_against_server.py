@@ -19,12 +19,13 @@ import grpc
 import pytest
 
 from tests.embedded.conftest import TRANSCRIPTS, RunningServer, running_server
-from tfs_locust.judge.batching import Batching, Client
+from tfs_locust.judge.batching import Client
 from tfs_locust.judge.diagnosis import diagnose
 from tfs_locust.load.plan import Demand, Plan, Setup, make_plan
 from tfs_locust.load.rows import rows
 from tfs_locust.load.simulation import BatchCost
 from tfs_locust.measure.sample import Outcome
+from tfs_locust.swarm.batching import Planned, batching_of
 from tfs_locust.tfserving import protos
 from tfs_locust.tfserving.batching import BatchingParameters
 from tfs_locust.tfserving.errors import closer_meaning
@@ -261,22 +262,6 @@ def _plan(case: _Case, folder: Path) -> Plan:
     return make_plan(setup, "grpc", rows(case.rows), Demand(case.users), cost=cost)
 
 
-def _batching(plan: Plan) -> Batching:
-    parameters = plan.setup.parameters
-    assert parameters is not None
-    return Batching(
-        max_batch_size=parameters.max_batch_size,
-        largest_batch=parameters.largest_batch,
-        batch_timeout_s=parameters.batch_timeout_micros / 1e6,
-        max_enqueued_batches=parameters.max_enqueued_batches,
-        splits=parameters.enable_large_batch_splitting,
-        batch_threads=plan.setup.batch_threads,
-        calls_at_once=plan.calls_at_once,
-        in_flight_to_fill=plan.in_flight_to_fill,
-        fitting_rows=plan.fitting_rows,
-    )
-
-
 @pytest.mark.parametrize("name", _CASES)
 def test_plan_and_diagnosis(name: str, servers: Any, tmp_path: Path) -> None:
     """Rows in a batch and padding are as planned within 10 %; what was planted is found, and nothing else."""
@@ -288,5 +273,5 @@ def test_plan_and_diagnosis(name: str, servers: Any, tmp_path: Path) -> None:
     assert measured == pytest.approx(plan.expected.mean_rows_per_batch, rel=0.1)
     padding = window.padding_rows / (window.executed_rows + window.padding_rows)
     assert padding == pytest.approx(plan.expected.padding_ratio, rel=0.1, abs=0.01)
-    findings = diagnose(window, _batching(plan), client)
+    findings = diagnose(window, batching_of([Planned(plan, rows_known=True)]), client)
     assert {finding.id for finding in findings} == case.findings, findings

@@ -9,28 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.user_classes import user_class
 from tfs_locust.load.rows import rows
 from tfs_locust.swarm.batching import batching_of, handed_out, planned, settled, setup_of, users_of
 from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.server_watch import pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings
 
-_OPEN = {"tasks": ()} | dict.fromkeys(
-    [
-        "model",
-        "version",
-        "version_label",
-        "signature",
-        "rows",
-        "payload",
-        "payloads",
-        "timeout_s",
-        "slo",
-        "expect",
-        "arrival",
-        "max_in_flight",
-    ]
-)
 _FILE = "max_batch_size { value: 32 } num_batch_threads { value: 2 } allowed_batch_sizes: 16 allowed_batch_sizes: 32"
 
 
@@ -43,8 +28,7 @@ def _settings(folder: Path | None = None, text: str = _FILE, **given: Any) -> Se
 
 def _blueprint(settings: Settings, name: str = "Mine", host: str = "grpc://h:8500", **attributes: Any) -> Blueprint:
     protocol = "grpc" if host.startswith("grpc") else "rest"
-    one: Any = SimpleNamespace(__name__=name, protocol=protocol, **{**_OPEN, "host": host, **attributes})
-    return blueprint(one, settings, None)
+    return blueprint(user_class(name, protocol=protocol, host=host, **attributes), settings, None)
 
 
 def test_rows_are_chosen_where_the_run_is_led(tmp_path: Path) -> None:

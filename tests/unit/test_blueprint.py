@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.unit.user_classes import user_class
 from tfs_locust.load.rows import rows
 from tfs_locust.swarm.blueprint import blueprint, objectives_of
 from tfs_locust.swarm.settings import SettingsError, read_settings
 
 SETTINGS = read_settings(Namespace())[0]
-OPEN: dict[str, Any] = {"tasks": ()} | dict.fromkeys(
-    [
-        "model",
-        "version",
-        "version_label",
-        "signature",
-        "rows",
-        "payload",
-        "payloads",
-        "timeout_s",
-        "slo",
-        "expect",
-        "arrival",
-        "max_in_flight",
-    ]
-)
-
-
-def _class(name: str = "Mine", **attributes: Any) -> Any:
-    """What is read of a user class. A real one would bring Locust, and with it gevent's patches, into this process."""
-    return SimpleNamespace(__name__=name, protocol="grpc", **{**OPEN, "host": "grpc://127.0.0.1:8500", **attributes})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +33,7 @@ def _class(name: str = "Mine", **attributes: Any) -> Any:
 def test_attributes_of_a_wrong_kind(attribute: str, value: Any, expected: str) -> None:
     """Each is told with the class, what it is and what is expected."""
     with pytest.raises(SettingsError) as raised:
-        blueprint(_class(**{attribute: value}), SETTINGS, None)
+        blueprint(user_class(**{attribute: value}), SETTINGS, None)
     assert raised.value.problems == [f"Mine: `{attribute}` is {value!r}: expected {expected}"]
 
 
@@ -71,7 +50,7 @@ def test_attributes_of_a_wrong_kind(attribute: str, value: Any, expected: str) -
 def test_rows_of_a_wrong_kind(value: Any, fault: str) -> None:
     """What is no number of rows is told with the class."""
     with pytest.raises(SettingsError) as raised:
-        blueprint(_class(rows=value), SETTINGS, None)
+        blueprint(user_class(rows=value), SETTINGS, None)
     (problem,) = raised.value.problems
     assert problem.startswith(f"Mine: `rows`: {fault}")
 
@@ -80,24 +59,24 @@ def test_rows_of_a_wrong_kind(value: Any, fault: str) -> None:
 def test_rows_in_every_form(value: Any) -> None:
     """A number, its text and rows() are the same; a class's go before the option's."""
     settings = read_settings(Namespace(tfs_rows="3"))[0]
-    assert blueprint(_class(rows=value), settings, None).rows == rows(8)
-    assert blueprint(_class(), settings, None).rows == rows(3)
-    assert blueprint(_class(), SETTINGS, None).rows == rows(1)
+    assert blueprint(user_class(rows=value), settings, None).rows == rows(8)
+    assert blueprint(user_class(), settings, None).rows == rows(3)
+    assert blueprint(user_class(), SETTINGS, None).rows == rows(1)
 
 
 def test_host_of_a_wrong_kind() -> None:
     """A host that is no text is refused like any other that has no scheme."""
     with pytest.raises(SettingsError, match="host '3' has no scheme"):
-        blueprint(_class(host=3), SETTINGS, None)
+        blueprint(user_class(host=3), SETTINGS, None)
 
 
 def test_objectives_of_classes() -> None:
     """A class's objectives are of its own requests, written as the option's may be: several, scoped, or default."""
     classes = [
-        _class("A", slo="p99<1s | grpc: error_rate<50%"),
-        _class("B", slo=["default"]),
-        _class("C", slo="scenario=A: mean<1s"),
-        _class("D"),
+        user_class("A", slo="p99<1s | grpc: error_rate<50%"),
+        user_class("B", slo=["default"]),
+        user_class("C", slo="scenario=A: mean<1s"),
+        user_class("D"),
     ]
     assert [objective.expression for objective in objectives_of(classes, SETTINGS)] == [
         "scenario=A: p99<1s",

@@ -18,7 +18,7 @@ import gevent
 from gevent.event import Event
 
 from tfs_locust.load.schedule import ALL, Division, Schedule
-from tfs_locust.measure.sample import Key, Outcome
+from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.tally import Tally, unsent
 from tfs_locust.swarm.crew import Crew
 from tfs_locust.swarm.lane import Lane
@@ -212,8 +212,7 @@ class OpenLoop:
             self._free.append(lane)
 
     def _not_sent(self, due_ns: int, scenario: Scenario) -> None:
-        version = "" if scenario.target.version is None else str(scenario.target.version)
-        key = Key(scenario.name, scenario.protocol, scenario.target.model, version, Outcome.UNSENT)
+        key = scenario.key(scenario.asked_version, Outcome.UNSENT)
         self._tally.record(unsent(key, due_ns, time.perf_counter_ns(), 0))
 
 

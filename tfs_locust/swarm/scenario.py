@@ -106,7 +106,7 @@ class Scenario:
                 reply = self._check(reply)
             if self._tail is not None and reply.outcome is Outcome.OK and reply.body.endswith(self._tail):
                 return reply, self._tail_key  # type: ignore[return-value]  # they are set together
-        version = "" if self.target.version is None else str(self.target.version)
+        version = self.asked_version
         if self.protocol == "grpc" and reply.outcome is Outcome.OK:
             served = codec.served_version(reply.body, self._versions)
             if version and served and served != version:
@@ -114,14 +114,23 @@ class Scenario:
                 reply = reply._replace(outcome=Outcome.BAD_ANSWER, detail=detail)
             else:
                 version = served
-        key = self._keys.get((version, reply.outcome))
-        if key is None:
-            key = Key(self.name, self.protocol, self.target.model, version, reply.outcome)
-            self._keys[version, reply.outcome] = key
+        key = self.key(version, reply.outcome)
         if reply.outcome is Outcome.OK:
             tail = codec.version_tail(reply.body) if self.protocol == "grpc" else b""
             self._tail, self._tail_key = (tail, key) if tail or self.protocol == "rest" else (None, None)
         return reply, key
+
+    @property
+    def asked_version(self) -> str:
+        """In digits; empty where none is asked for."""
+        return "" if self.target.version is None else str(self.target.version)
+
+    def key(self, version: str, outcome: Outcome) -> Key:
+        """What this scenario's samples of a version and an outcome count under."""
+        key = self._keys.get((version, outcome))
+        if key is None:
+            key = self._keys[version, outcome] = Key(self.name, self.protocol, self.target.model, version, outcome)
+        return key
 
     def _gap(self) -> int:
         """Answers to leave out until the next check: as if each were checked by chance, which costs more to ask."""
