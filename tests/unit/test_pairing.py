@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_blueprint import OPEN
+from tests.unit.user_classes import user_class
 from tfs_locust.load.corpus import CorpusError
 from tfs_locust.load.rows import rows
 from tfs_locust.load.sources import open_source
@@ -23,10 +23,9 @@ from tfs_locust.tfserving.tensor import dtype_of
 SETTINGS = read_settings(Namespace())[0]
 
 
-def kind(name: str, protocol: str, /, host: str, **attributes: Any) -> Any:
-    """What is read of a user class; a real one would bring Locust."""
-    own = {"__name__": name, "protocol": protocol, "host": host, "own_host": host, "against": None}
-    return type(name, (), {**OPEN, **own, **attributes})
+def kind(label: str, protocol: str, host: str, **said: Any) -> Any:
+    """A class that may be compared, or be the compared one."""
+    return user_class(label, protocol=protocol, host=host, **{"own_host": host, "against": None, **said})
 
 
 def pair(against: dict[str, Any] | None = None, **attributes: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 _OPEN = (
@@ -13,4 +12,4 @@ _OPEN = (
 
 def user_class(name: str = "Mine", *, protocol: str = "grpc", host: Any = "grpc://127.0.0.1:8500", **said: Any) -> Any:
     """One that leaves open all but what is said."""
-    return SimpleNamespace(__name__=name, protocol=protocol, host=host, tasks=(), **{**dict.fromkeys(_OPEN), **said})
+    return type(name, (), {**dict.fromkeys(_OPEN), "tasks": (), "protocol": protocol, "host": host, **said})
