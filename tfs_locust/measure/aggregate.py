@@ -65,8 +65,9 @@ class Aggregate:
         held = self._held.setdefault((snapshot.worker, snapshot.incarnation), _Held(snapshot, received_ns))
         held.take(snapshot, received_ns)
 
-    def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS) -> View:
-        """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late."""
+    def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS, timeline: bool = True) -> View:
+        """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late. Without the
+        ``timeline``, which grows with the run, it costs the same at any time."""
         held = [self._held[identity] for identity in sorted(self._held)]
         newest = dict(sorted(self._held))  # the highest incarnation of each worker comes last
         workers = [self._row(one, newest[one.newest.worker], now_ns, late_after_ns) for one in held]
@@ -79,7 +80,9 @@ class Aggregate:
             scheduled += sum(one.newest.offered_apart for one in held)
         return View(
             cells=merge_cells({key: cell for key, (_, cell) in one.cells.items()} for one in held),
-            timeline=merge_timelines({number: second for number, (_, second) in one.seconds.items()} for one in held),
+            timeline=merge_timelines(
+                {number: second for number, (_, second) in one.seconds.items()} for one in (held if timeline else ())
+            ),
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),

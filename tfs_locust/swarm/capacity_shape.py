@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gevent import get_hub
 from locust import LoadTestShape
 from locust.env import Environment
 
@@ -60,7 +61,9 @@ class CapacityShape(LoadTestShape):
         """The users that there should be now, for Locust; None ends the run."""
         present = self.runner.user_count if self.runner is not None else 0
         now_s: float = self.get_run_time()  # type: ignore[no-untyped-call]
-        load = self.run.observe(now_s, self._view(), reached=self.rate is not None or present == self._users)
+        reached = self.rate is not None or present == self._users
+        # to judge takes some 20 ms, in which requests are due: a thread lets them through
+        load = get_hub().threadpool.apply(self.run.observe, (now_s, self._view()), {"reached": reached})
         if load is None:
             return None
         options: Any = self._environment.parsed_options
@@ -81,4 +84,4 @@ class CapacityShape(LoadTestShape):
             return _NOTHING
         if recorder is not None:
             judgement.accept(recorder.report())
-        return judgement.view()
+        return judgement.view(timeline=False)

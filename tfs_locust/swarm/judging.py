@@ -77,13 +77,16 @@ class Judgement:
             if worker.state not in {WorkerState.COMPLETE, WorkerState.LOST}
         ]
 
-    def view(self) -> View:
+    def view(self, *, timeline: bool = True) -> View:
         """How things stand."""
-        return self.aggregate.view(time.monotonic_ns())
+        return self.aggregate.view(time.monotonic_ns(), timeline=timeline)
 
     def surely_broken(self) -> list[str]:
         """Objectives that the run has broken whatever comes."""
-        return [one.objective.expression for one in hopeless(self.view(), self.objectives, self._settings.confidence)]
+        return [
+            one.objective.expression
+            for one in hopeless(self.view(timeline=False), self.objectives, self._settings.confidence)
+        ]
 
     def failures(self) -> int:
         """Requests that did not end well, the warm-up's among them."""

@@ -40,7 +40,7 @@ class LiveTable:
             return []
         if recorder is not None:
             judgement.accept(recorder.report())
-        view = judgement.view()
+        view = judgement.view(timeline=False)
         offered, achieved = self._rates(judgement, view)
         ok = view.select(lambda key: key.key.outcome is Outcome.OK)
         ended = sum(cell.count for cell in view.cells.values())
