@@ -7,10 +7,8 @@ few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
 
 from tfs_locust.judge.level import (
     Criteria,
@@ -92,6 +90,8 @@ class Trial:
         """A view that may be behind; the first in which every worker tells more than in this one begins a window."""
         self._marks: list[View] = []
         """The views at the edges of the windows."""
+        self._windows: list[View] = []
+        """What was measured between each two of them."""
         self._last_window_s = 0.0
         """When the last window closed, as the time of the run."""
         self._steady_from: int | None = None
@@ -128,13 +128,14 @@ class Trial:
             return
         if self._is_fresh(view):
             self.phase, self._until_s = Phase.MEASURING, self._pace.steady_s
-            self._marks, self._last_window_s = [view], now_s
+            self._marks, self._windows, self._last_window_s = [view], [], now_s
         elif now_s >= min(self._until_s + _REPORTS_WITHIN_S, self.level.ends_by_s):
             self._conclude(now_s, between(self._stale or view, view))
 
     def _measure(self, now_s: float, view: View) -> None:
         # a tick that comes a moment early must not make the window one tick longer
         if _told_s(self._marks[-1], view) >= 0.95 * self._window_s:
+            self._windows.append(between(self._marks[-1], view))
             self._marks.append(view)
             self._last_window_s = now_s
             self._look(now_s)
@@ -143,14 +144,14 @@ class Trial:
 
     def _look(self, now_s: float) -> None:
         """A window is complete: is that enough?"""
-        latest = self._latest(_HOPELESS_WINDOWS)
+        latest = self._windows[-_HOPELESS_WINDOWS:]
         if len(latest) == _HOPELESS_WINDOWS and all(
             hopeless(one, self._criteria.objectives, self._criteria.confidence) for one in latest
         ):
             self._conclude(now_s, between(self._marks[-1 - _HOPELESS_WINDOWS], self._marks[-1]))
             return
         if self._steady_from is None and not self._is_longer:
-            latest = self._latest(_WINDOWS)
+            latest = self._windows[-_WINDOWS:]
             if len(latest) == _WINDOWS and agree(latest, self._pace.tolerance):
                 self._steady_from = len(self._marks) - 1 - _WINDOWS
         told_s = _told_s(self._marks[0], self._marks[-1])
@@ -164,11 +165,6 @@ class Trial:
             self._is_longer, self._until_s = True, told_s + further_s
         else:
             self._conclude(now_s, stretch, judgement)
-
-    def _latest(self, number: int) -> Sequence[View]:
-        """The newest windows, at most so many."""
-        marks = self._marks[-1 - number :]
-        return [between(before, after) for before, after in pairwise(marks)]
 
     def _further_s(self, judgement: Judgement, now_s: float) -> float:
         """How much longer an open level is to be measured; 0 if that would not decide it."""
@@ -188,10 +184,10 @@ class Trial:
             figures(stretch),
             begin_s=self._begin_s or 0.0,
             end_s=now_s,
-            windows=max(0, len(self._marks) - 1),
+            windows=len(self._windows),
             stable=self._steady_from is not None,
         )
-        self.phase, self._marks, self._stale = Phase.OVER, [], None
+        self.phase, self._marks, self._windows, self._stale = Phase.OVER, [], [], None
         if not (self.result.passed or judgement.promising) and self._pace.cooldown_s and now_s < self.level.ends_by_s:
             self.phase, self.load = Phase.COOLING, self.level.rest_load
 

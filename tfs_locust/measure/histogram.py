@@ -136,12 +136,14 @@ class Histogram:
         minimum is the shortest duration in it, the maximum the longest. So ``before`` and this merged give back all.
         """
         window = Histogram()
-        for bucket in self.buckets.keys() | before.buckets.keys():
-            count = self.buckets.get(bucket, 0) - before.buckets.get(bucket, 0)
-            if count < 0:
+        earlier = before.buckets
+        if not earlier:
+            window.buckets = dict(self.buckets)
+        else:
+            risen = ((bucket, count - earlier.get(bucket, 0)) for bucket, count in self.buckets.items())
+            window.buckets = {bucket: count for bucket, count in risen if count}
+            if min(window.buckets.values(), default=0) < 0 or not earlier.keys() <= self.buckets.keys():
                 raise ValueError("more was counted before than after")
-            if count:
-                window.buckets[bucket] = count
         window.total_ns = self.total_ns - before.total_ns
         window.saturated = self.saturated - before.saturated
         if window.buckets:
@@ -163,7 +165,12 @@ class Histogram:
 
     def at_rank(self, rank: int) -> int | None:
         """The ``rank``-th shortest duration (1 is the shortest), off by less than 0.1 %; None where there is none."""
-        return next((duration_ns for duration_ns, seen in self.rising() if seen >= rank), None)
+        seen = 0
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= rank:
+                return self._representative(bucket)
+        return None
 
     def rising(self) -> Iterator[tuple[int, int]]:
         """Bucket by bucket a duration that stands for it, and how many are in it or in a shorter one."""

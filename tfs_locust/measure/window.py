@@ -6,6 +6,7 @@ share is told of the stretch as far as that can be known, see ``since`` of each 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tfs_locust.measure.cell import Cell, CellKey
@@ -39,16 +40,21 @@ def told_ns(before: View, after: View) -> int:
 
     Workers report every few seconds, so a view is behind, of each worker by another time.
     """
-    return min((one.load_ns for one in _workers(before, after) if one.is_at_work), default=0)
+    pairs = ((earlier, one) for earlier, one in _pairs(before, after) if one.is_at_work)
+    return min((one.load_ns - (earlier.load_ns if earlier else 0) for earlier, one in pairs), default=0)
 
 
 def _workers(before: View, after: View) -> tuple[Worker, ...]:
-    earlier = {(one.name, one.incarnation): one for one in before.workers}
-    return tuple(
-        _worker(earlier.get((one.name, one.incarnation)), one)
-        for one in after.workers
-        if not _had_gone(earlier.get((one.name, one.incarnation)), one)
-    )
+    return tuple(_worker(*pair) for pair in _pairs(before, after))
+
+
+def _pairs(before: View, after: View) -> Iterator[tuple[Worker | None, Worker]]:
+    """The workers of the stretch, each as it was before, if it was, and after."""
+    known = {(one.name, one.incarnation): one for one in before.workers}
+    for one in after.workers:
+        earlier = known.get((one.name, one.incarnation))
+        if not _had_gone(earlier, one):
+            yield earlier, one
 
 
 def _cells(before: View, after: View) -> dict[CellKey, Cell]:
