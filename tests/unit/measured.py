@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import strategies as st
 
 from tfs_locust.measure.sample import Key, Outcome, Sample
+from tfs_locust.measure.snapshot import Snapshot
+from tfs_locust.measure.tally import Tally
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -55,3 +59,10 @@ def samples(draw: st.DrawFn) -> Sample:
         service_ns = 0
     sent_ns = due_ns + lag_ns
     return Sample(key, due_ns, sent_ns, sent_ns + service_ns, draw(st.integers(1, 64)), 100, 50)
+
+
+def told(tally: Tally, now_ns: int = 0, *, final: bool = False, changes_only: bool = True) -> Snapshot:
+    """A snapshot as it comes off the wire."""
+    return Snapshot.from_wire(
+        json.loads(json.dumps(tally.snapshot(now_ns, final=final, changes_only=changes_only).to_wire()))
+    )

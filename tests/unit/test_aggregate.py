@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.measured import MS, SECOND, sample, samples
+from tests.unit.measured import MS, SECOND, sample, samples, told
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.cell import WARMUP
 from tfs_locust.measure.sample import Outcome, Sample
 from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.tally import Tally
 from tfs_locust.measure.view import View, WorkerState
-
-
-def told(tally: Tally, now_ns: int = 0, *, final: bool = False, changes_only: bool = True) -> Snapshot:
-    """A snapshot as it comes off the wire."""
-    return Snapshot.from_wire(
-        json.loads(json.dumps(tally.snapshot(now_ns, final=final, changes_only=changes_only).to_wire()))
-    )
 
 
 def states(view: View) -> dict[str, WorkerState]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.measured import MS, SECOND, sample, samples
+from tests.unit.measured import MS, SECOND, sample, samples, told
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.judge.verdict import ExitCode, Limits, State, Verdict, hopeless, judge
 from tfs_locust.measure.aggregate import Aggregate
@@ -33,7 +33,7 @@ class Run:
         self, *expressions: str, final: bool = True, aborted: str = "", limits: Limits | None = None
     ) -> Verdict:
         """What the run is worth."""
-        self.aggregate.accept(self.tally.snapshot(11 * SECOND, final=final))
+        self.aggregate.accept(told(self.tally, 11 * SECOND, final=final))
         return judge(self.aggregate.view(), parse_objectives(expressions), aborted=aborted, limits=limits)
 
 
@@ -104,7 +104,7 @@ def test_a_lost_worker() -> None:
     """It is named, with the requests known to be missing."""
     run = Run()
     run.tally.started += 7
-    run.aggregate.accept(run.tally.snapshot(SECOND))
+    run.aggregate.accept(told(run.tally, SECOND))
     run.aggregate.lose("w1")
     verdict = run.verdict("p99<100ms", final=False)
     assert verdict.exit_code == ExitCode.INVALID
@@ -184,9 +184,9 @@ def test_a_hopeless_run() -> None:
     run = Run(good=1000)
     objectives = parse_objectives(["p99<100ms", "error_rate<1%", "mean<1us", "throughput>=1000000/s", "max<1s"])
     run.add(16, sample(MS, outcome=Outcome.UNAVAILABLE))
-    run.aggregate.accept(run.tally.snapshot(SECOND))
+    run.aggregate.accept(told(run.tally, SECOND))
     assert hopeless(run.aggregate.view(), objectives) == ()
     run.add(200, sample(MS, outcome=Outcome.UNAVAILABLE))
-    run.aggregate.accept(run.tally.snapshot(SECOND))
+    run.aggregate.accept(told(run.tally, SECOND))
     broken = hopeless(run.aggregate.view(), objectives)
     assert [one.objective.expression for one in broken] == ["p99<100ms", "error_rate<1%"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tfs_locust.measure.cell import Cell, CellKey, merge_cells
+from tfs_locust.measure.cell import Cell, CellKey
 from tfs_locust.measure.paired import merge_pairs
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Health, Snapshot
@@ -28,18 +28,7 @@ class _Held:
     cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict)
     """With the sequence number of the snapshot it came in."""
     seconds: dict[int, tuple[int, Second]] = field(default_factory=dict)
-
-    def take(self, snapshot: Snapshot, received_ns: int) -> None:
-        sequence = snapshot.sequence
-        if sequence > self.newest.sequence:
-            self.newest, self.received_ns = snapshot, received_ns
-        # a snapshot overtaken by a newer one may still hold the newest word on a cell that did not change since
-        for key, cell in snapshot.cells.items():
-            if key not in self.cells or sequence > self.cells[key][0]:
-                self.cells[key] = sequence, cell
-        for number, second in snapshot.seconds.items():
-            if number not in self.seconds or sequence > self.seconds[number][0]:
-                self.seconds[number] = sequence, second
+    unsent: int = 0
 
 
 class Aggregate:
@@ -49,6 +38,9 @@ class Aggregate:
         self._held: dict[tuple[str, int], _Held] = {}
         self._expected: set[str] = set()
         self._lost: set[tuple[str, int]] = set()
+        # what all workers make together, kept up with each report: with a thousand of them nobody could wait for it
+        self._cells: dict[CellKey, Cell] = {}
+        self._health = Health()
         self.scheduled: int | None = None
         """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
 
@@ -61,13 +53,38 @@ class Aggregate:
         self._lost.update(identity for identity in self._held if identity[0] == worker)
 
     def accept(self, snapshot: Snapshot, received_ns: int = 0) -> None:
-        """Take a worker's word. ``received_ns`` is the master's clock, for telling who is late."""
-        held = self._held.setdefault((snapshot.worker, snapshot.incarnation), _Held(snapshot, received_ns))
-        held.take(snapshot, received_ns)
+        """Take a worker's word, which must not change any more. ``received_ns`` is the master's clock, for telling who
+        is late."""
+        identity, sequence = (snapshot.worker, snapshot.incarnation), snapshot.sequence
+        held = self._held.get(identity)
+        if held is None:
+            held = self._held[identity] = _Held(snapshot, received_ns)
+            self._replace_health(Health(), snapshot.health)
+        elif sequence > held.newest.sequence:
+            self._replace_health(held.newest.health, snapshot.health)
+            held.newest, held.received_ns = snapshot, received_ns
+        # a snapshot overtaken by a newer one may still hold the newest word on a cell that did not change since
+        for key, cell in snapshot.cells.items():
+            if key not in held.cells or sequence > held.cells[key][0]:
+                self._replace_cell(held, key, cell)
+                held.cells[key] = sequence, cell
+        for number, second in snapshot.seconds.items():
+            if number not in held.seconds or sequence > held.seconds[number][0]:
+                held.seconds[number] = sequence, second
+
+    def _replace_cell(self, held: _Held, key: CellKey, cell: Cell) -> None:
+        _, before = held.cells.get(key, (0, Cell()))
+        self._cells.setdefault(key, Cell()).merge(cell.since(before))
+        if key.key.outcome is Outcome.UNSENT:
+            held.unsent += cell.count - before.count
+
+    def _replace_health(self, before: Health, after: Health) -> None:
+        self._health.send_lag.merge(after.send_lag.since(before.send_lag))
+        self._health.loop_lag.merge(after.loop_lag.since(before.loop_lag))
 
     def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS, timeline: bool = True) -> View:
         """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late. Without the
-        ``timeline``, which grows with the run, it costs the same at any time."""
+        ``timeline``, which grows with the run and the workers, it costs the same at any time."""
         held = [self._held[identity] for identity in sorted(self._held)]
         newest = dict(sorted(self._held))  # the highest incarnation of each worker comes last
         workers = [self._row(one, newest[one.newest.worker], now_ns, late_after_ns) for one in held]
@@ -79,7 +96,7 @@ class Aggregate:
         if scheduled is not None:  # what users have scheduled for themselves they come to
             scheduled += sum(one.newest.offered_apart for one in held)
         return View(
-            cells=merge_cells({key: cell for key, (_, cell) in one.cells.items()} for one in held),
+            cells={key: cell.copy() for key, cell in self._cells.items()},
             timeline=merge_timelines(
                 {number: second for number, (_, second) in one.seconds.items()} for one in (held if timeline else ())
             ),
@@ -87,6 +104,8 @@ class Aggregate:
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
             scheduled=scheduled,
+            send_lag=self._health.send_lag.copy(),
+            loop_lag=self._health.loop_lag.copy(),
             pairs=merge_pairs(one.newest.pairs for one in held),
         )
 
@@ -107,7 +126,7 @@ class Aggregate:
             state=state,
             started=snapshot.started,
             finished=snapshot.finished,
-            unsent=sum(cell.count for key, (_, cell) in held.cells.items() if key.key.outcome is Outcome.UNSENT),
+            unsent=held.unsent,
             health=snapshot.health,
             offered=snapshot.offered,
             checked=snapshot.checked,

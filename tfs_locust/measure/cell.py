@@ -57,6 +57,12 @@ class Cell:
         self.request_bytes += other.request_bytes
         self.response_bytes += other.response_bytes
 
+    def copy(self) -> Cell:
+        """Another one with the same counts."""
+        copied = Cell()
+        copied.merge(self)
+        return copied
+
     def since(self, before: Cell) -> Cell:
         """What was counted after ``before``, an earlier state of this one; ``ValueError`` if it is none."""
         return Cell(
@@ -86,12 +92,3 @@ class Cell:
         return cls(
             Histogram.from_wire(response), Histogram.from_wire(service), count, rows, request_bytes, response_bytes
         )
-
-
-def merge_cells(several: Iterable[dict[CellKey, Cell]]) -> dict[CellKey, Cell]:
-    """The cells of several workers as one table; what is given stays as it is."""
-    merged: dict[CellKey, Cell] = {}
-    for cells in several:
-        for key, cell in cells.items():
-            merged.setdefault(key, Cell()).merge(cell)
-    return merged

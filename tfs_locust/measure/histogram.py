@@ -13,8 +13,10 @@ name is the shortest duration in it, in nanoseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 LOWEST_NS = 1_000
@@ -122,12 +124,21 @@ class Histogram:
         """Count in all that ``other`` counted: the same as if each duration had been recorded here."""
         if not other.buckets:
             return
-        for bucket, count in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        if self.buckets:
+            for bucket, count in other.buckets.items():
+                self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        else:
+            self.buckets = dict(other.buckets)
         self.total_ns += other.total_ns
         self.saturated += other.saturated
         self._minimum = min(self._minimum, other._minimum)
         self._maximum = max(self._maximum, other._maximum)
+
+    def copy(self) -> Histogram:
+        """Another one with the same durations."""
+        copied = Histogram()
+        copied.merge(self)
+        return copied
 
     def since(self, before: Histogram) -> Histogram:
         """What was recorded after ``before``, an earlier state of this one; ``ValueError`` if it is none.
@@ -199,6 +210,17 @@ class Histogram:
             elif _last_of(bucket) >= first:
                 possibly += count
         return Beyond(surely, surely + possibly)
+
+    def at_most(self, bounds_ns: Sequence[int]) -> list[int]:
+        """How many durations are not longer than each bound; the bounds rise.
+
+        Exact where a bound has at most three significant digits. Of a bucket that a bound falls into, all are counted
+        as within it.
+        """
+        counts = [0] * (len(bounds_ns) + 1)
+        for bucket, count in self.buckets.items():
+            counts[bisect_left(bounds_ns, bucket)] += count
+        return list(accumulate(counts[:-1]))
 
     def to_wire(self) -> list[Any]:
         """``[minimum, maximum, total, saturated, [bucket, count, bucket, count...]]``: integers, for msgpack or JSON.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tfs_locust.measure.cell import WARMUP, Cell, CellKey
+from tfs_locust.measure.histogram import Histogram
 from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.snapshot import Health
 from tfs_locust.measure.timeline import Second
@@ -70,6 +71,10 @@ class View:
     load_ns: int
     """How long load was sent after the warm-up: the longest of all workers."""
 
+    send_lag: Histogram = field(default_factory=Histogram)
+    """Due to sent, of all workers, after the warm-up."""
+    loop_lag: Histogram = field(default_factory=Histogram)
+    """How late heartbeats in the workers' event loops were, after the warm-up."""
     scheduled: int | None = None
     """Requests that schedules had due, where there is one for the whole run and it has ended."""
     pairs: dict[PairedKey, Paired] = field(default_factory=dict)

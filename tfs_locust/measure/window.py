@@ -32,6 +32,8 @@ def between(before: View, after: View) -> View:
         warmup_ns=after.warmup_ns - before.warmup_ns,
         # not the difference of the longest: a worker that began anew counts from its new beginning
         load_ns=max((one.load_ns for one in workers), default=after.load_ns - before.load_ns),
+        send_lag=after.send_lag.since(before.send_lag),
+        loop_lag=after.loop_lag.since(before.loop_lag),
     )
 
 

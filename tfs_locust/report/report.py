@@ -40,7 +40,7 @@ def build(
         "totals": _totals(judged),
         "response_time_s": times(ok.response),
         "service_time_s": times(ok.service),
-        "send_lag_s": times(merged(worker.health.send_lag for worker in view.workers)),
+        "send_lag_s": times(view.send_lag),
         "throughput": _throughput(judged, view.load_ns),
         "offered": _offered(view),
         "failures": _failures(judged),

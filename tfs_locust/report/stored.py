@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfs_locust.measure.cell import Cell, CellKey
-from tfs_locust.measure.histogram import Histogram
+from tfs_locust.measure.histogram import Histogram, merged
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.measure.snapshot import Health
 from tfs_locust.measure.view import View, Worker, WorkerState
@@ -56,6 +56,8 @@ def view_of(result: Mapping[str, Any]) -> View:
         scheduled=(result.get("offered") or {}).get("scheduled"),
         warmup_ns=round(result["warmup_s"] * _SECOND_NS),
         load_ns=round(result["load_s"] * _SECOND_NS),
+        send_lag=merged(histogram_of(worker["send_lag_ns"]) for worker in result["workers"]),
+        loop_lag=merged(histogram_of(worker["loop_lag_ns"]) for worker in result["workers"]),
     )
 
 

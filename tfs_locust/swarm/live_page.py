@@ -13,7 +13,6 @@ from typing import Any
 from locust import events
 from locust.env import Environment
 
-from tfs_locust.measure.histogram import merged
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
 from tfs_locust.report import units
@@ -44,14 +43,13 @@ class LiveTable:
         offered, achieved = self._rates(judgement, view)
         ok = view.select(lambda key: key.key.outcome is Outcome.OK)
         ended = sum(cell.count for cell in view.cells.values())
-        lag = merged(worker.health.send_lag for worker in view.workers)
         shown = [
             ("offered by schedule", offered if view.offered else "closed loop"),
             ("achieved", achieved),
             ("requests", f"{units.count(ended)}, failed {units.count(ended - ok.count)}"),
             ("unsent", units.count(sum(worker.unsent for worker in view.workers))),
             ("in flight", units.count(sum(worker.missing for worker in view.workers))),
-            ("send lag p99", _time(lag.quantile(0.99))),
+            ("send lag p99", _time(view.send_lag.quantile(0.99))),
             ("response time p50", _time(ok.response.quantile(0.5))),
             ("response time p99", _time(ok.response.quantile(0.99))),
             ("service time p99", _time(ok.service.quantile(0.99))),
