@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from tfs_locust.judge.binomial import Decision, decide, lower_bound, requests_to_decide, upper_bound
 from tfs_locust.judge.slo import Objective
 from tfs_locust.measure.cell import RUN, Cell
-from tfs_locust.measure.histogram import Beyond, Histogram
+from tfs_locust.measure.histogram import Beyond, Histogram, merged
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
 
@@ -61,26 +62,42 @@ class Judged:
     note: str
     """Why there is no number, or no decision; else empty."""
 
+    @property
+    def is_within(self) -> bool | None:
+        """Whether what was measured keeps to the objective, however sure that is; None where nothing was."""
+        if self.state is not Decision.UNDECIDED:
+            return self.state is Decision.PASS
+        return None if self.evidence is None else self.evidence.beyond <= self.evidence.allowed * self.evidence.requests
+
+    @property
+    def budget_left(self) -> float | None:
+        """The part that is left of the requests that may be beyond the bound: 1 at first, below 0 when more were.
+
+        None where nothing was measured, or none may be beyond.
+        """
+        allowed = 0.0 if self.evidence is None else self.evidence.allowed * self.evidence.requests
+        return None if self.evidence is None or not allowed else 1 - self.evidence.beyond / allowed
+
 
 def judge_objective(view: View, objective: Objective, confidence: float = CONFIDENCE) -> Judged:
     """What the view says about the objective."""
     cells = {key: cell for key, cell in view.judged().items() if objective.covers(key.key)}
-    ok, bad, ok_while_on = Cell(), Cell(), Cell()
-    for key, cell in cells.items():
-        (ok if key.key.outcome is Outcome.OK else bad).merge(cell)
-        if key.key.outcome is Outcome.OK and key.phase == RUN:
-            ok_while_on.merge(cell)
-    if not ok.count + bad.count:
+    ok = {key: cell for key, cell in cells.items() if key.key.outcome is Outcome.OK}
+    requests = sum(cell.count for cell in cells.values())
+    failed = requests - sum(cell.count for cell in ok.values())
+    if not requests:
         return Judged(objective, Decision.UNDECIDED, None, _in_report_units(objective), None, _no_data(view, objective))
-    times = ok.service if objective.metric == "service" else ok.response
-    if isinstance(objective.statistic, Fraction):
-        return _judge_quantile(objective, objective.statistic, times, bad.count, confidence)
     if objective.metric == "error_rate":
-        evidence, state = _evidence(Beyond(bad.count, bad.count), ok.count + bad.count, objective.bound, confidence)
-        share = bad.count / (ok.count + bad.count)
+        evidence, state = _evidence(Beyond(failed, failed), requests, objective.bound, confidence)
         note = "" if state is not Decision.UNDECIDED else _why_open(evidence)
-        return Judged(objective, state, share, float(objective.bound), evidence, note)
-    return _judge_number(objective, times, ok_while_on, view.load_ns)
+        return Judged(objective, state, failed / requests, float(objective.bound), evidence, note)
+    if not objective.is_time:
+        while_on = [cell for key, cell in ok.items() if key.phase == RUN]
+        return _judge_rate(objective, while_on, view.load_ns)
+    times = merged(cell.service if objective.metric == "service" else cell.response for cell in ok.values())
+    if isinstance(objective.statistic, Fraction):
+        return _judge_quantile(objective, objective.statistic, times, failed, confidence)
+    return _judge_time(objective, times)
 
 
 def _judge_quantile(
@@ -103,26 +120,26 @@ def _judge_quantile(
     return Judged(objective, state, measured, _in_report_units(objective), evidence, "; ".join(notes))
 
 
-def _judge_number(objective: Objective, times: Histogram, ok_while_on: Cell, load_ns: int) -> Judged:
-    bound = _in_report_units(objective)
-    measured: Fraction | None = None  # in the objective's own unit, exact
-    if not objective.is_time:
-        amount = ok_while_on.count if objective.metric == "throughput" else ok_while_on.rows
-        if load_ns:
-            measured = Fraction(amount * _SECOND_NS, load_ns)
-        missing, shown = "no time passed", measured
-    else:
-        if times.count:
-            measured = Fraction(
-                times.maximum_ns if objective.statistic == "max" else Fraction(times.total_ns, times.count)
-            )
-        missing, shown = "no request ended well", None if measured is None else measured / _SECOND_NS
-    if measured is None or shown is None:
-        # nothing ended well: that breaks the objective; no time at all says nothing
-        state = Decision.FAIL if objective.is_time else Decision.UNDECIDED
-        return Judged(objective, state, None, bound, None, missing)
+def _judge_time(objective: Objective, times: Histogram) -> Judged:
+    if not times.count:  # nothing ended well, which breaks the objective
+        return Judged(objective, Decision.FAIL, None, _in_report_units(objective), None, "no request ended well")
+    is_max = objective.statistic == "max"
+    measured_ns = Fraction(times.maximum_ns if is_max else Fraction(times.total_ns, times.count))
+    return _judge_number(objective, measured_ns, float(measured_ns / _SECOND_NS))
+
+
+def _judge_rate(objective: Objective, while_on: Sequence[Cell], load_ns: int) -> Judged:
+    if not load_ns:
+        return Judged(objective, Decision.UNDECIDED, None, _in_report_units(objective), None, "no time passed")
+    amount = sum(cell.count if objective.metric == "throughput" else cell.rows for cell in while_on)
+    by_second = Fraction(amount * _SECOND_NS, load_ns)
+    return _judge_number(objective, by_second, float(by_second))
+
+
+def _judge_number(objective: Objective, measured: Fraction, shown: float) -> Judged:
+    """``measured`` is in the objective's own unit, and exact."""
     kept = _COMPARE[objective.operator](measured, objective.bound)
-    return Judged(objective, Decision.PASS if kept else Decision.FAIL, float(shown), bound, None, "")
+    return Judged(objective, Decision.PASS if kept else Decision.FAIL, shown, _in_report_units(objective), None, "")
 
 
 def _evidence(beyond: Beyond, requests: int, allowed: Fraction, confidence: float) -> tuple[Evidence, Decision]:

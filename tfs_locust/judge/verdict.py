@@ -7,7 +7,7 @@ objective makes the run INVALID: it was too short for the question. Only what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from fractions import Fraction
@@ -94,10 +94,7 @@ def judge(
     ended because an objective is surely broken is not aborted in this sense: its FAIL is decided.
     """
     limits = limits or Limits()
-    judged = tuple(
-        judge_series(one, series or {}) if one.metric == SERIES else judge_objective(view, one, confidence)
-        for one in objectives
-    )
+    judged = judge_all(view, objectives, confidence, series)
     broken = [f"objective-failed: {describe(one)}" for one in judged if one.state is Decision.FAIL]
     undecided = [f"undecided: {describe(one)}" for one in judged if one.state is Decision.UNDECIDED]
     doubts = list(_doubts(view, objectives, limits, ended=ended))
@@ -112,6 +109,19 @@ def judge(
     else:
         state, reasons = (State.INVALID if undecided else State.PASS), undecided
     return Verdict(state, tuple(reasons), judged, confidence, limits, aborted)
+
+
+def judge_all(
+    view: View,
+    objectives: Iterable[Objective],
+    confidence: float = CONFIDENCE,
+    series: Mapping[str, Series] | None = None,
+) -> tuple[Judged, ...]:
+    """What is known of each objective; whether the run can be believed is another question."""
+    return tuple(
+        judge_series(one, series or {}) if one.metric == SERIES else judge_objective(view, one, confidence)
+        for one in objectives
+    )
 
 
 def hopeless(view: View, objectives: Sequence[Objective], confidence: float = CONFIDENCE) -> tuple[Judged, ...]:

@@ -74,13 +74,13 @@ class Aggregate:
 
     def _replace_cell(self, held: _Held, key: CellKey, cell: Cell) -> None:
         _, before = held.cells.get(key, (0, Cell()))
-        self._cells.setdefault(key, Cell()).merge(cell.since(before))
+        self._cells.setdefault(key, Cell()).replace(before, cell)
         if key.key.outcome is Outcome.UNSENT:
             held.unsent += cell.count - before.count
 
     def _replace_health(self, before: Health, after: Health) -> None:
-        self._health.send_lag.merge(after.send_lag.since(before.send_lag))
-        self._health.loop_lag.merge(after.loop_lag.since(before.loop_lag))
+        self._health.send_lag.replace(before.send_lag, after.send_lag)
+        self._health.loop_lag.replace(before.loop_lag, after.loop_lag)
 
     def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS, timeline: bool = True) -> View:
         """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late. Without the

@@ -57,6 +57,15 @@ class Cell:
         self.request_bytes += other.request_bytes
         self.response_bytes += other.response_bytes
 
+    def replace(self, before: Cell, after: Cell) -> None:
+        """Count ``after`` instead of ``before``, an earlier state of the same that was counted in here."""
+        self.response.replace(before.response, after.response)
+        self.service.replace(before.service, after.service)
+        self.count += after.count - before.count
+        self.rows += after.rows - before.rows
+        self.request_bytes += after.request_bytes - before.request_bytes
+        self.response_bytes += after.response_bytes - before.response_bytes
+
     def copy(self) -> Cell:
         """Another one with the same counts."""
         copied = Cell()
