@@ -23,6 +23,8 @@ _MARK = "TFS_TEST_MARK"
 ANY_PACE = "send_lag=none | loop_lag=none | cpu=none | throttled=none"
 """For a machine that is busy with other tests: how well the generator keeps up is what a few tests are about."""
 
+_IN_TESTS = {"PYTHONPATH": str(ROOT), "TFS_LIMIT": ANY_PACE, "TFS_METRICS_PORT": "off"}
+
 
 def wait_until(condition: Callable[[], object], *, within_s: float = 30, saying: Callable[[], str] = str) -> None:
     """Return as soon as ``condition`` holds; fail with what ``saying`` gives where it does not in time."""
@@ -69,7 +71,7 @@ class Started:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={**inherited, "PYTHONPATH": str(ROOT), "TFS_LIMIT": ANY_PACE, _MARK: self._mark, **env},
+                env={**inherited, **_IN_TESTS, _MARK: self._mark, **env},
                 start_new_session=True,
             )
 

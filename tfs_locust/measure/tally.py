@@ -5,6 +5,8 @@ Pure: all times are given. ``record`` is on the path of every request; it costs 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tfs_locust.measure.cell import DRAIN, RUN, WARMUP, Cell, CellKey
 from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.sample import Key, Outcome, Sample
@@ -151,9 +153,6 @@ class Tally:
         snapshot on the wire before recording goes on.
         """
         self._sequence += 1
-        self.health.send_lag.record(0, self._on_time)
-        self._on_time = 0
-        ended_ns = now_ns if self._load_ended_ns is None else self._load_ended_ns
         cells, seconds = self.cells, self.seconds
         if changes_only and not final:
             # every record raises a count; users are set, so they are compared themselves
@@ -165,11 +164,18 @@ class Tally:
             }
         self._reported_cells.update((key, cell.count) for key, cell in cells.items())
         self._reported_seconds.update((number, (second.count, second.users)) for number, second in seconds.items())
+        return replace(self.look(now_ns), final=final, cells=cells, seconds=seconds)
+
+    def look(self, now_ns: int) -> Snapshot:
+        """How things stand, for this process's own use: what reports leave out or tell is not changed by it."""
+        self.health.send_lag.record(0, self._on_time)
+        self._on_time = 0
+        ended_ns = now_ns if self._load_ended_ns is None else self._load_ended_ns
         return Snapshot(
             worker=self.worker,
             incarnation=self.incarnation,
             sequence=self._sequence,
-            final=final,
+            final=False,
             now_ns=now_ns - self.origin_ns,
             warmup_ns=self._run_from_ns - self.origin_ns if self.warmup_ns else 0,
             load_ns=max(0, ended_ns - self._run_from_ns),
@@ -178,8 +184,8 @@ class Tally:
             offered=self.offered,
             offered_apart=self.offered_apart,
             health=self.health,
-            cells=cells,
-            seconds=seconds,
+            cells=self.cells,
+            seconds=self.seconds,
             checked=self.checked,
             peers=self.peers,
             pairs=self.pairs,

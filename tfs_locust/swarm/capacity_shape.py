@@ -79,9 +79,7 @@ class CapacityShape(LoadTestShape):
 
     def _view(self) -> View:
         measurement = measurement_of(self._environment)
-        judgement, recorder = measurement.judgement, measurement.recorder
+        judgement = measurement.judgement
         if judgement is None or judgement.result is not None:  # that of the run before
             return _NOTHING
-        if recorder is not None:
-            judgement.accept(recorder.report())
-        return judgement.view(timeline=False)
+        return measurement.view() or _NOTHING

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.capacity import CapacityRun
+from tfs_locust.judge.decide import Judged
 from tfs_locust.judge.found import judge_search
 from tfs_locust.judge.slo import Objective
-from tfs_locust.judge.verdict import Verdict, hopeless, judge
+from tfs_locust.judge.verdict import Verdict, hopeless, judge, judge_all
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Snapshot
@@ -59,7 +60,18 @@ class Judgement:
         self.unwritten = False
         """A report was asked for and could not be written."""
         self._settings = settings
+        self.ended_s: float | None = None
+        """Unix time at which the result was there."""
         self._started = datetime.now(timezone.utc)
+        self._last_view: View | None = None
+        """What the result was made of: what is heard later does not change it any more."""
+        self._sections: tuple[int, dict[str, Any]] = 0, {}
+        """With the number of looks at the servers' pages they were made of."""
+
+    @property
+    def started_s(self) -> float:
+        """Unix time at which the run began."""
+        return self._started.timestamp()
 
     def accept(self, report: dict[str, Any]) -> None:
         """Take a report; one of an earlier run is put aside."""
@@ -78,15 +90,30 @@ class Judgement:
         ]
 
     def view(self, *, timeline: bool = True) -> View:
-        """How things stand."""
+        """How things stand, or stood when the result was made."""
+        if self._last_view is not None:
+            return self._last_view
         return self.aggregate.view(time.monotonic_ns(), timeline=timeline)
 
-    def surely_broken(self) -> list[str]:
+    def surely_broken(self, view: View) -> list[str]:
         """Objectives that the run has broken whatever comes."""
-        return [
-            one.objective.expression
-            for one in hopeless(self.view(timeline=False), self.objectives, self._settings.confidence)
-        ]
+        return [one.objective.expression for one in hopeless(view, self.objectives, self._settings.confidence)]
+
+    def objectives_so_far(self, view: View) -> tuple[Judged, ...]:
+        """What is known of each objective."""
+        return judge_all(view, self.objectives, self._settings.confidence)
+
+    def sections(self, view: View, *, users: int) -> dict[str, Any]:
+        """What the servers' pages say of the run so far; made anew when they were looked at again."""
+        if self.result is not None:
+            return self.result
+        if self.servers is None:
+            return {}
+        watched = self.servers.watched()
+        looks = len(watched.looked_at_s)
+        if looks > self._sections[0]:
+            self._sections = looks, server_sections(view, watched, users=users, started_s=self.started_s)
+        return self._sections[1]
 
     def failures(self) -> int:
         """Requests that did not end well, the warm-up's among them."""
@@ -98,8 +125,9 @@ class Judgement:
             view = self.view()
             watched = Watched() if self.servers is None else self.servers.watched()
             watched = replace(watched, answers=self._ask(view))
-            sections = server_sections(view, watched, users=users, started_s=self._started.timestamp())
+            sections = server_sections(view, watched, users=users, started_s=self.started_s)
             self.verdict = self._judge(view, sections)
+            self._last_view, self.ended_s = view, time.time()
             self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
             for finding in findings(self.result):
                 _logger.warning("%s: %s", finding["id"], finding["sentence"])

@@ -34,12 +34,9 @@ class LiveTable:
 
     def rows(self) -> list[dict[str, str]]:
         """Names and values, as text."""
-        judgement, recorder = self._measurement.judgement, self._measurement.recorder
-        if judgement is None:
+        judgement, view = self._measurement.judgement, self._measurement.view()
+        if judgement is None or view is None:
             return []
-        if recorder is not None:
-            judgement.accept(recorder.report())
-        view = judgement.view(timeline=False)
         offered, achieved = self._rates(judgement, view)
         ok = view.select(lambda key: key.key.outcome is Outcome.OK)
         ended = sum(cell.count for cell in view.cells.values())

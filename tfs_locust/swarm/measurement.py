@@ -20,6 +20,7 @@ from locust.runners import (
 )
 
 from tfs_locust.judge.slo import ObjectiveError
+from tfs_locust.measure.view import View
 from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.conductor import Conductor
 from tfs_locust.swarm.judging import Judgement
@@ -40,6 +41,9 @@ class Measurement:
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
+        """As long as this process sends load."""
+        self.last_recorder: Recorder | None = None
+        """The same, kept to be shown until the next run."""
         self.judgement: Judgement | None = None
         self.open_loop: OpenLoop | None = None
         """Where load is sent by schedules."""
@@ -54,6 +58,14 @@ class Measurement:
         """By Ctrl-C."""
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
+
+    def view(self) -> View | None:
+        """How the run stands where it is led, or how it ended; without a timeline. None before the first."""
+        if self.judgement is None:
+            return None
+        if self.recorder is not None:
+            self.judgement.accept(self.recorder.report())
+        return self.judgement.view(timeline=False)
 
 
 def measurement_of(environment: Environment) -> Measurement:
@@ -89,7 +101,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
             measurement.judgement.aggregate.expect(client.id)  # type: ignore[union-attr]
         environment.stop_timeout = max(environment.stop_timeout or 0.0, measurement.drain_s)
     else:
-        measurement.recorder = Recorder(
+        measurement.recorder = measurement.last_recorder = Recorder(
             environment,
             getattr(options, "tfs_run_id", ""),
             warmup_s=settings.warmup_s,
@@ -150,9 +162,8 @@ def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> 
     judgement, runner = measurement.judgement, environment.runner
     while judgement is not None and judgement.result is None and runner is not None:
         gevent.sleep(1.0)
-        if measurement.recorder is not None:
-            judgement.accept(measurement.recorder.report())
-        broken = judgement.surely_broken()
+        view = measurement.view()
+        broken = [] if view is None else judgement.surely_broken(view)
         if broken:
             _logger.error("ending the run: surely broken: %s", "; ".join(broken))
             if getattr(environment.parsed_options, "headless", False):

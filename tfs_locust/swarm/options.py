@@ -33,14 +33,14 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         "Where help shows items with | between them, the option may also be given several times.",
     )
 
-    def add(name: str, help_text: str, *, secret: bool = False, **more: Any) -> None:
+    def add(name: str, help_text: str, *, secret: bool = False, in_page: bool = True, **more: Any) -> None:
         if only is not None and name not in only:
             return
         action = group.add_argument(
             f"--tfs-{name}", env_var="TFS_" + name.upper().replace("-", "_"), help=help_text, **more
         )
         # Locust's parser sets these for its web form, but only for options outside of groups
-        action.include_in_web_ui = True
+        action.include_in_web_ui = in_page
         action.is_secret = secret
         action.is_required = action.is_multiple = False
 
@@ -126,3 +126,13 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("tls-ca", "For grpcs, https: PEM file of trusted authorities. Default: the system's", metavar="FILE")
     add("tls-cert", "For grpcs, https: PEM file of the client's certificate", metavar="FILE")
     add("tls-key", "For grpcs, https: PEM file of the client's key", metavar="FILE")
+    # of the process, not of a run: too late to be changed in the web form
+    add("metrics-port", "Port for Prometheus; 0: a free one; off. Default: 9646", metavar="PORT", in_page=False)
+    add("metrics-address", "Address to serve metrics at. Default: 127.0.0.1", metavar="IP", in_page=False)
+    add(
+        "metrics-linger",
+        "Wait at the end for a last scrape, at most so long. Default: 15s if scraped before",
+        metavar="TIME",
+        in_page=False,
+    )
+    add("pushgateway", "Push the metrics at the end to this Prometheus Pushgateway", metavar="URL", in_page=False)

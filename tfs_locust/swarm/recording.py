@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from locust.env import Environment
 from locust.runners import Runner, WorkerRunner
 
+from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.tally import Tally
+from tfs_locust.measure.view import View
 from tfs_locust.swarm.locust_stats import LocustStats
 from tfs_locust.swarm.pairing import with_others
 from tfs_locust.swarm.vitals import Vitals
@@ -35,6 +37,7 @@ class Recorder:
         runner = environment.runner
         worker = getattr(runner, "client_id", "local")
         self.run_id = run_id
+        self.started_s = time.time()
         self.tally = Tally(
             worker, time.time_ns(), origin_ns=time.perf_counter_ns(), warmup_ns=int(warmup_s * 1_000_000_000)
         )
@@ -75,6 +78,12 @@ class Recorder:
         on_worker = isinstance(self._environment.runner, WorkerRunner)
         self._environment.stop_timeout = 0.0 if on_worker else self._stop_timeout
         return self.report(final=True)
+
+    def view(self) -> View:
+        """How this process's own part stands, or ended; without a timeline."""
+        aggregate = Aggregate()
+        aggregate.accept(self.tally.look(time.perf_counter_ns()))
+        return aggregate.view(timeline=False)
 
     def report(self, *, final: bool = False) -> dict[str, Any]:
         """What has changed, or, at the end, all: ready for Locust's messages."""

@@ -20,6 +20,7 @@ from tfs_locust.load.profile import Profile
 from tfs_locust.load.profile_kinds import ProfileError, parse_profile
 from tfs_locust.load.rows import Rows
 from tfs_locust.swarm import values
+from tfs_locust.swarm.metrics_server import LOOPBACK, MetricsSettings
 from tfs_locust.swarm.server_settings import AUTO, base_url, read_pages, read_queries
 from tfs_locust.tfserving.prometheus_query import Query
 from tfs_locust.transport.tls import Tls, client_context
@@ -83,6 +84,8 @@ class Settings:
     find_capacity: bool = False
     search: dict[str, float] = field(default_factory=dict)
     """How, as the fields of SearchSettings, and of the Pace in it."""
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    """Our own, for Prometheus."""
     server_metrics: tuple[str, ...] = (AUTO,)
     """URLs of pages; ``auto`` among them stands for those that the targets may have."""
 
@@ -114,6 +117,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             found[key] = value
         return found
 
+    port = read("metrics-port", values.port_or_off)
     queries = read_queries(_given(options, "server-query"), problems)
     objectives: list[Objective] = []
     for text in _given(options, "slo"):
@@ -157,6 +161,13 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         allow_too_large=bool(getattr(options, "tfs_allow_too_large", False)),
         prometheus=read("prometheus", base_url),
         queries=queries,
+        metrics=MetricsSettings(
+            port=None if port == values.OFF else port,
+            off=port == values.OFF,
+            address=read("metrics-address", str) or LOOPBACK,
+            linger_s=read("metrics-linger", values.duration_or_none_s),
+            pushgateway=read("pushgateway", base_url),
+        ),
         server_metrics=read_pages(_given(options, "server-metrics"), problems),
     )
     if bool(settings.queries) != (settings.prometheus is not None) and not any("--tfs-prom" in one for one in problems):

@@ -17,7 +17,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.rows import Rows
 from tfs_locust.measure.sample import Key, Outcome, Sample
-from tfs_locust.swarm import ending, live_page, measurement, shapes, wiring  # noqa: F401 - three only listen
+from tfs_locust.swarm import ending, live_page, measurement, metrics, shapes, wiring  # noqa: F401 - four only listen
 from tfs_locust.swarm.lane import Lane
 from tfs_locust.swarm.scenario import Ready, Scenario
 from tfs_locust.tfserving.codec import Answer, Inputs

@@ -27,6 +27,19 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+OFF = -1
+"""For a port: none."""
+
+
+def port_or_off(text: str) -> int:
+    """A TCP port, 0 for a free one, or :data:`OFF`."""
+    if text.lower() == "off":
+        return OFF
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65535:
+        raise ValueError("expected a port from 1 to 65535, 0 for a free one, or off")
+    return int(text)
+
+
 def rows(text: str) -> Rows:
     """Rows of a request (:func:`~tfs_locust.load.rows.parse_rows`)."""
     try:

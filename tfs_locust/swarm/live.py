@@ -1,0 +1,67 @@
+"""Looks at the run at hand, or the last: the whole where it is led, elsewhere a worker's own part."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib.metadata import version
+
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+from tfs_locust.report.live import Live
+from tfs_locust.swarm.measurement import measurement_of
+
+
+def whole_run(environment: Environment) -> Live | None:
+    """What the leading process knows; None as long as there was no run."""
+    measurement = measurement_of(environment)
+    judgement, view = measurement.judgement, measurement.view()
+    if judgement is None or view is None:
+        return None
+    runner = environment.runner
+    users = (
+        {}
+        if runner is None
+        else (runner.reported_user_classes_count if isinstance(runner, MasterRunner) else runner.user_classes_count)
+    )
+    target = getattr(runner, "target_user_count", 0) or 0
+    verdict = judgement.verdict
+    sections = judgement.sections(view, users=target)
+    return Live(
+        judgement.run_id,
+        view,
+        users=dict(users),
+        target_users=target,
+        started_s=judgement.started_s,
+        ended_s=judgement.ended_s,
+        objectives=judgement.objectives_so_far(view) if verdict is None else verdict.objectives,
+        verdict=verdict,
+        sections=sections,
+        info=_info(environment, judgement.run_id),
+    )
+
+
+def own_part(environment: Environment) -> Live | None:
+    """What this worker has measured itself; None as long as it sent nothing."""
+    recorder, runner = measurement_of(environment).last_recorder, environment.runner
+    if recorder is None or runner is None:
+        return None
+    return Live(
+        recorder.run_id,
+        recorder.view(),
+        users=dict(runner.user_classes_count),
+        target_users=runner.target_user_count,
+        started_s=recorder.started_s,
+        info=_info(environment, recorder.run_id) | {"worker": recorder.tally.worker},
+    )
+
+
+def _info(environment: Environment, run_id: str) -> dict[str, str]:
+    options = environment.parsed_options or Namespace()
+    return {
+        "run": run_id,
+        "locustfile": str(getattr(options, "locustfile", None) or ""),
+        "host": environment.host or "",
+        "version": version("tfs-locust"),
+        "locust_version": version("locust"),
+    }

@@ -1,0 +1,149 @@
+"""Tells Prometheus of the run: a port of metrics in each process, /metrics in the web page, a push at the end.
+
+Nothing here can stop a run: a taken port, a gateway that is not there, a scraper that hangs are told, and that is all.
+Importing this module registers the listener.
+"""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from functools import partial
+from typing import Any
+
+from gevent.pywsgi import WSGIServer
+from locust import events
+from locust.env import Environment
+from locust.runners import WorkerRunner
+from prometheus_client import CollectorRegistry, ProcessCollector, push_to_gateway
+
+from tfs_locust.report.exporter import RUN, WORKER, Exporter
+from tfs_locust.swarm.live import own_part, whole_run
+from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
+from tfs_locust.swarm.metrics_server import LINGER_S, PATH, USUAL_PORT, MetricsApp, MetricsSettings, serve
+from tfs_locust.swarm.settings import read_settings
+
+_JOB = "tfs_locust"
+_PUSH_WITHIN_S = 10
+_logger = logging.getLogger(__name__)
+
+
+class Telling:
+    """The metrics of this process, as long as it lives."""
+
+    def __init__(self, environment: Environment, settings: MetricsSettings) -> None:
+        self._environment, self._settings = environment, settings
+        self._is_worker = isinstance(environment.runner, WorkerRunner)
+        look = own_part if self._is_worker else whole_run
+        self._registry = CollectorRegistry()
+        self._registry.register(Exporter(partial(look, environment), WORKER if self._is_worker else RUN))
+        ProcessCollector(registry=self._registry)
+        self.app = MetricsApp(self._registry)
+        self._server: WSGIServer | None = None
+        self._is_ending = False
+
+    def begin(self) -> None:
+        """Serve them on a port, if that can be had."""
+        if self._settings.off:
+            return
+        options: Any = self._environment.parsed_options
+        chosen = self._settings.port
+        # workers forked beside their master cannot each have the port that was chosen for it
+        wanted = 0 if self._is_worker and getattr(options, "processes", None) else chosen
+        try:
+            self._server = self._serve(USUAL_PORT if wanted is None else wanted)
+        except OSError as error:
+            if chosen is not None and not self._is_worker:
+                _logger.warning(
+                    "--tfs-metrics-port %d: no metrics are served, for it cannot be used at %s: %s. The run goes on. "
+                    "Choose another, 0 for a free one, or off",
+                    chosen,
+                    self._settings.address,
+                    error,
+                )
+                return
+            _logger.warning("metrics: port %d cannot be used, another is taken: %s", wanted or USUAL_PORT, error)
+            try:
+                self._server = self._serve(0)
+            except OSError as other:
+                _logger.warning("no metrics are served at %s: %s; the run goes on", self._settings.address, other)
+                return
+        _logger.info("metrics of %s: %s", "this worker" if self._is_worker else "the run", self._url())
+
+    def _serve(self, port: int) -> WSGIServer:
+        return serve(self.app, self._settings.address, port)
+
+    def _url(self) -> str:
+        assert self._server is not None
+        address = self._settings.address
+        return f"http://{f'[{address}]' if ':' in address else address}:{self._server.server_port}{PATH}"
+
+    def end(self) -> None:
+        """The process is about to end: push what there is to push, wait for a last scrape, and close the port."""
+        if self._is_ending:  # told to end a second time while it waits
+            self.app.wait_no_more()
+            return
+        self._is_ending = True
+        self.push()
+        if self._server is not None:
+            self._linger(self._server)
+            self._server.stop(timeout=1)
+
+    def push(self) -> None:
+        """Give the whole run's numbers to the gateway, where there is one."""
+        url = self._settings.pushgateway
+        if url is None or self._is_worker or measurement_of(self._environment).judgement is None:
+            return
+        try:
+            push_to_gateway(url, job=_JOB, registry=self._registry, timeout=_PUSH_WITHIN_S)
+        except (OSError, ValueError) as error:
+            _logger.warning("--tfs-pushgateway %s: the metrics could not be pushed: %s", url, error)
+        else:
+            _logger.info("metrics pushed to %s", url)
+
+    def _linger(self, server: WSGIServer) -> None:
+        measurement = measurement_of(self._environment)
+        if measurement.judgement is None and measurement.last_recorder is None:
+            return  # there was no run
+        within_s = self._settings.linger_s
+        if within_s is None:
+            within_s = LINGER_S if self.app.scrapes and not measurement.interrupted else 0.0
+        if not within_s:
+            return
+        _logger.info("waiting for one more scrape of %s, for %g s at most; Ctrl-C ends it", self._url(), within_s)
+        try:
+            self.app.wait_for_scrape(within_s)
+        except KeyboardInterrupt:
+            _logger.info("not waiting for a scrape any more")
+        server.stop_accepting()
+
+
+def _begin(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None:
+    if runner is None or not predict_users(environment):
+        return
+    telling = Telling(environment, read_settings(environment.parsed_options or Namespace())[0].metrics)
+    telling.begin()
+    if web_ui is not None:
+        _add_to_page(web_ui, getattr(environment.parsed_options, "web_base_path", None) or "", telling.app)
+    if not starts_by_itself(environment):  # a page sees one run after the other
+        environment.events.test_stop.add_listener(lambda **_: telling.push())
+    environment.events.quit.add_listener(lambda **_: telling.end())
+
+
+def _add_to_page(web_ui: Any, base_path: str, app: MetricsApp) -> None:
+    def metrics() -> Any:
+        from flask import Response, request
+
+        answer: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            answer.update(status=status, headers=headers)
+
+        body = b"".join(app({**request.environ, "PATH_INFO": PATH}, start_response))
+        return Response(body, **answer)
+
+    url = base_path.rstrip("/") + PATH
+    web_ui.app.add_url_rule(url, "tfs_metrics", web_ui.auth_required_if_enabled(metrics))
+
+
+events.init.add_listener(_begin)

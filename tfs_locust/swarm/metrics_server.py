@@ -1,0 +1,76 @@
+"""Serves the metrics of one process to Prometheus, on a port of its own, beside the load.
+
+Everything here runs in greenlets: a scraper that hangs keeps nobody waiting but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gevent.event import Event
+from gevent.pywsgi import WSGIServer
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+LOOPBACK = "127.0.0.1"
+USUAL_PORT = 9646
+PATH = "/metrics"
+
+_Start = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where metrics are told, and for how long."""
+
+    port: int | None = None
+    """0: a free one. None: not chosen, so :data:`USUAL_PORT`, or a free one if that is taken."""
+    off: bool = False
+    address: str = LOOPBACK
+    linger_s: float | None = None
+    """How long the process waits at its end for one more scrape. None: not chosen, see :data:`LINGER_S`."""
+    pushgateway: str | None = None
+
+
+LINGER_S = 15.0
+"""What a process that was scraped before waits at its end: Prometheus scrapes every 15 s where nobody changed that."""
+
+
+class MetricsApp:
+    """Answers scrapes, for whatever server: a WSGI application (PEP 3333)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.scrapes = 0
+        """So many were answered to their end."""
+        self._scraped = Event()
+        self._metrics = make_wsgi_app(registry)
+
+    def __call__(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
+        """Metrics at /metrics, in the format that is asked for, and nothing elsewhere."""
+        if environ.get("PATH_INFO") != PATH:
+            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"there is nothing here; metrics are at {PATH}\n".encode()]
+        return self._counted(self._metrics(environ, start_response))
+
+    def _counted(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        yield from body
+        # a server comes back here when it has sent all of it
+        self.scrapes += 1
+        self._scraped.set()
+
+    def wait_for_scrape(self, within_s: float) -> bool:
+        """Wait until one more scrape has been answered; False where none came in time."""
+        self._scraped.clear()
+        return bool(self._scraped.wait(within_s))
+
+    def wait_no_more(self) -> None:
+        """Let whoever waits for a scrape go on."""
+        self._scraped.set()
+
+
+def serve(app: MetricsApp, address: str, port: int) -> WSGIServer:
+    """Begin to answer, at this port; 0 takes a free one. Raises OSError where that cannot be."""
+    server = WSGIServer((address, port), app, log=None, error_log=None)
+    server.start()
+    return server
