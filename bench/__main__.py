@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import checks, footprint, machine, prose, recording, throughput, truth
+from bench import checks, footprint, machine, prose, recording, scraping, throughput, truth
 from bench.native import NotBuilt, binary
 from bench.packages import Missing, provide
 from bench.process import ROOT
 
-_PARTS = ("throughput", "truth", "footprint", "checks", "recording")
+_PARTS = ("throughput", "truth", "footprint", "checks", "recording", "scraping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ _FULL = Plan(
 )
 _QUICK = Plan(
     loads=(("small", (100,), 1, 4),),
-    parts=("throughput", "truth", "footprint", "recording"),
+    parts=("throughput", "truth", "footprint", "recording", "scraping"),
     rates=(10_000,),
     rounds=1,
     seconds=4,
@@ -95,6 +95,10 @@ def _results(plan: Plan, parts: Sequence[str]) -> str:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             recording.main()
         sections.append(prose.RECORDING.format(printed=printed.getvalue()))
+    if "scraping" in parts:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            scraping.main()
+        sections.append(prose.SCRAPING.format(printed=printed.getvalue()))
     return "\n\n".join(sections) + "\n"
 
 

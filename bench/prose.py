@@ -68,3 +68,11 @@ RECORDING = """\
 
 ```
 {printed}```"""
+
+SCRAPING = """\
+## A scrape of a large run
+
+```
+{printed}```
+
+What Prometheus costs the master: all series of the run are made anew, while a heartbeat beats beside it."""

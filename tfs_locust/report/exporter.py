@@ -103,8 +103,8 @@ class Exporter(Collector):
 
     def _by_key(self, view: View) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
         """The cells that objectives see and the warm-up's, phases put together, and keys beyond the most, too."""
-        judged: dict[Key, Cell] = {}
-        warmup: dict[Key, Cell] = {}
+        judged: dict[Key, list[Cell]] = {}
+        warmup: dict[Key, list[Cell]] = {}
         for cell_key, cell in view.cells.items():
             key = cell_key.key
             if key not in self._known:
@@ -112,12 +112,11 @@ class Exporter(Collector):
                     self._known.add(key)
                 else:
                     key = Key(_OTHER, _OTHER, _OTHER, _OTHER, key.outcome)
-            table = warmup if cell_key.phase == WARMUP else judged
-            if key in table:
-                table[key].merge(cell)
-            else:
-                table[key] = cell  # the view's, which is a copy
-        return judged, warmup
+            (warmup if cell_key.phase == WARMUP else judged).setdefault(key, []).append(cell)
+        return (
+            {key: _merged(cells) for key, cells in judged.items()},
+            {key: _merged(cells) for key, cells in warmup.items()},
+        )
 
     def _load(self, live: Live) -> Iterator[Metric]:
         view = live.view
@@ -185,6 +184,16 @@ class Exporter(Collector):
 
     def _info(self, name: str, text: str, labels: Mapping[str, str]) -> InfoMetricFamily:
         return InfoMetricFamily("_".join(filter(None, (self._prefix, name))), text, value=dict(labels))
+
+
+def _merged(cells: Sequence[Cell]) -> Cell:
+    """All in one; mostly there is only one, and others may look at it as well."""
+    if len(cells) == 1:
+        return cells[0]
+    merged = Cell()
+    for cell in cells:
+        merged.merge(cell)
+    return merged
 
 
 def _objectives(judged: Sequence[Judged]) -> Iterator[Metric]:

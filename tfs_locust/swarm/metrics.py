@@ -11,6 +11,7 @@ from argparse import Namespace
 from functools import partial
 from typing import Any
 
+from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 from locust import events
 from locust.env import Environment
@@ -80,14 +81,21 @@ class Telling:
 
     def end(self) -> None:
         """The process is about to end: push what there is to push, wait for a last scrape, and close the port."""
-        if self._is_ending:  # told to end a second time while it waits
-            self.app.wait_no_more()
-            return
         self._is_ending = True
         self.push()
         if self._server is not None:
             self._linger(self._server)
             self._server.stop(timeout=1)
+
+    def end_sooner(self) -> None:
+        """The process is told to end: if it is waiting for a scrape already, that is over.
+
+        Locust answers SIGTERM by a second shutdown in a greenlet of its own, which must not tell everything again: it
+        is kept here until the first has ended the process.
+        """
+        if self._is_ending:
+            self.app.wait_no_more()
+            Event().wait()
 
     def push(self) -> None:
         """Give the whole run's numbers to the gateway, where there is one."""
@@ -127,6 +135,7 @@ def _begin(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None
         _add_to_page(web_ui, getattr(environment.parsed_options, "web_base_path", None) or "", telling.app)
     if not starts_by_itself(environment):  # a page sees one run after the other
         environment.events.test_stop.add_listener(lambda **_: telling.push())
+    environment.events.quitting.add_listener(lambda **_: telling.end_sooner())
     environment.events.quit.add_listener(lambda **_: telling.end())
 
 
