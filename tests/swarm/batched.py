@@ -11,7 +11,7 @@ from tests.embedded.conftest import TRANSCRIPTS, RunningServer, running_server
 from tests.swarm.conftest import Interface
 
 BATCH_MS = 20
-"""What a batch costs there, whatever its rows."""
+"""What a batch costs there, whatever its rows, if nothing else is said; and one or two more, which are Python's."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Batched:
 
 
 @contextmanager
-def running_batched(folder: Path, parameters: str) -> Iterator[Batched]:
+def running_batched(folder: Path, parameters: str, batch_ms: int = BATCH_MS) -> Iterator[Batched]:
     """With two batch threads, and a model ``m``."""
     file, monitoring = folder / "batching.config", folder / "monitoring.config"
     file.write_text(f"{parameters} num_batch_threads {{ value: 2 }}")
@@ -41,7 +41,7 @@ def running_batched(folder: Path, parameters: str) -> Iterator[Batched]:
         "enable_batching": "true",
         "batching_parameters_file": file,
         "monitoring_config_file": monitoring,
-        "simulate_delay_ms": f"m={BATCH_MS}",
+        "simulate_delay_ms": f"m={batch_ms}",
         "grpc_max_threads": 64,
     }
     with running_server(folder, flags) as running:

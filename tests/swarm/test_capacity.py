@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bench.servers import NullServer, null_server
-from tests.swarm.batched import BATCH_MS, running_batched
+from tests.swarm.batched import running_batched
 from tests.swarm.conftest import Serving
 from tests.swarm.processes import ROOT, Locust, wait_until
 from tests.unit import queueing
@@ -108,7 +108,7 @@ def test_the_generator_is_the_limit(tmp_path: Path, locust: Start) -> None:
             "--tfs-slo",
             "p99<100ms",
             "--tfs-capacity-param",
-            f"start=2000 | time=30s | {_QUICK}",
+            f"start=20000 | time=60s | {_QUICK}",
             "--tfs-server-metrics=none",
         ]
         run = locust(*_arguments(server.port, *given), TFS_LIMIT="")
@@ -150,12 +150,12 @@ def test_what_cannot_be_searched(serving: Serving, locust: Start) -> None:
 @pytest.mark.timeout(900)
 def test_a_known_capacity_three_times(tmp_path: Path, locust: Start) -> None:
     """M/D/1: within 10 % of what queueing theory says, in under 5 minutes, three times of three."""
-    service_s, bound_s = 0.002, 0.020
+    service_s, bound_s = 0.002, 0.100
     expected = queueing.capacity(bound_s, 0.99, service_s)
     found = []
     with null_server(None, tmp_path, queue_us=2000) as server:
         for seed in "123":
-            run = locust(*_arguments(server.port, "--tfs-slo", "p99<20ms", "--tfs-seed", seed), TFS_LIMIT="")
+            run = locust(*_arguments(server.port, "--tfs-slo", "p99<100ms", "--tfs-seed", seed))
             assert run.wait(300) == 0, run.output
             found.append(_result(run)["capacity"]["value"])
     print(f"expected {expected:.0f}/s, found {found}")
@@ -165,16 +165,15 @@ def test_a_known_capacity_three_times(tmp_path: Path, locust: Start) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_batching_server_three_times(tmp_path: Path, locust: Start) -> None:
-    """A server with a fixed cost for each batch: two threads, 16 rows in 20 ms each, within 10 % of 1,600 rows/s."""
-    expected = 2 * 16 / (BATCH_MS / 1e3)
+    """A server with a fixed cost for each batch: two threads, 16 rows in 100 ms each, within 10 % of 320 rows/s."""
+    batch_ms = 100
+    expected = 2 * 16 / (batch_ms / 1e3)
     found = []
-    with running_batched(
-        tmp_path, "max_batch_size { value: 16 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 99 }"
-    ) as server:
+    parameters = "max_batch_size { value: 16 } batch_timeout_micros { value: 5000 } max_enqueued_batches { value: 99 }"
+    with running_batched(tmp_path, parameters, batch_ms) as server:
         for _ in range(3):
             port = int(server.running.grpc_address.rpartition(":")[2])
-            given = ["--tfs-rows", "8", "--tfs-slo", "p99<150ms", "--tfs-slo", "error_rate<1%"]
-            run = locust(*_arguments(port, *given, "--tfs-model", "m"), TFS_LIMIT="")
+            run = locust(*_arguments(port, "--tfs-slo", "p99<1s", "--tfs-slo", "error_rate<1%", "--tfs-model", "m"))
             assert run.wait(300) == 0, run.output
             found.append(_result(run)["capacity"]["rows_per_s"])
     print(f"expected {expected:.0f} rows/s, found {found}")
@@ -183,12 +182,12 @@ def test_a_batching_server_three_times(tmp_path: Path, locust: Start) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("load", "service_us"), [(0.5, 2000), (0.8, 1000), (0.95, 1000)])
+@pytest.mark.parametrize(("load", "service_us"), [(0.5, 10_000), (0.8, 5_000), (0.95, 2_000)])
 def test_waiting_in_a_queue_is_as_theory_says(load: float, service_us: int, tmp_path: Path, locust: Start) -> None:
     """The measured p99 of M/D/1 agrees within 10 % with Erlang's formula.
 
     A minute of arrivals differs from the formula by chance, at 95 % load by a third; so it is one that by Lindley's
-    recursion would not.
+    recursion would not. Services are long against the milliseconds for which a machine may stand still.
     """
     expected = queueing.response_time_quantile(load, 0.99, service_us * 1e-6)
     rate = load * 1e6 / service_us

@@ -85,10 +85,14 @@ def _has_failed(result: LevelResult) -> bool:
 
 
 def is_first_doubt(results: Sequence[LevelResult]) -> bool:
-    """Whether the last of them cannot be believed, for the first time at its load: once more may be better."""
+    """Whether the last of them cannot be believed, for the first time at its load: once more may be better.
+
+    A generator that was late for a moment, on a machine that it shares, is not yet the limit.
+    """
     *earlier, last = results
-    return last.judgement.limited_by == DOUBT and not any(
-        one.level.load == last.level.load and one.judgement.limited_by == DOUBT for one in earlier
+    unbelievable = {DOUBT, GENERATOR}
+    return last.judgement.limited_by in unbelievable and not any(
+        one.level.load == last.level.load and one.judgement.limited_by in unbelievable for one in earlier
     )
 
 
