@@ -116,7 +116,7 @@ class Exporter(Collector):
             if key in table:
                 table[key].merge(cell)
             else:
-                table[key] = cell  # the view's, which is a copy
+                table[key] = cell.copy()  # the view of a run that ended is looked at again and again
         return judged, warmup
 
     def _load(self, live: Live) -> Iterator[Metric]:
