@@ -18,19 +18,19 @@ def _rate(name: str, within: str = _RUN) -> str:
     return f"rate({_of(name, within)}[$__rate_interval])"
 
 
-def _quantile(quantile: str, name: str, within: str, by: str = "le") -> str:
-    return f"histogram_quantile({quantile}, sum by ({by}) ({_rate(name + '_bucket', within)}))"
-
-
 def _quantiles(name: str, within: str) -> dict[str, str]:
-    return {label: _quantile(quantile, name, within) for label, quantile in _QUANTILES.items()}
+    return {
+        label: f"histogram_quantile({quantile}, sum by (le) ({_rate(name + '_bucket', within)}))"
+        for label, quantile in _QUANTILES.items()
+    }
 
 
 _GOOD, _BAD = f'{_MODEL},outcome="ok"', f'{_MODEL},outcome!="ok"'
 _NO_ERRORS = f"0 * sum ({_of('requests_total', _MODEL)})"
 
 _THE_RUN = [
-    number("Verdict", "PASS, FAIL or INVALID, once the run has ended.", "none", f"{_of('verdict')} == 1",
+    number("Verdict", "Of the last run in the time shown: PASS, FAIL or INVALID, once it has ended.", "none",
+           f"last_over_time({_of('verdict')}[$__range]) == 1",
            legend="{{state}}", names={"PASS": GREEN, "FAIL": RED, "INVALID": YELLOW}),
     number("Load", "How long load was sent after the warm-up.", "s", f"max({_of('load_seconds')})"),
     number("Requests", "Requests that ended or were given up unsent, after the warm-up: the report's totals.requests.",
@@ -41,8 +41,8 @@ _THE_RUN = [
     number("Unsent", "Requests that were due by a schedule and that nobody sent.", "short",
            f"sum({_of('unsent_total')})", above={1: RED}),
     number("In flight", "Requests that were sent and have not ended.", "short", f"sum({_of('in_flight')})"),
-    table("What is run", "Locustfile, target and versions of each run.", [("", "none", _of("run_info"))],
-          hidden=["__name__", "job"], height=4),
+    table("What was run", "Locustfile, target and versions of each run in the time shown.",
+          [("", "none", f"last_over_time({_of('run_info')}[$__range])")], hidden=["__name__", "job"], height=4),
 ]  # fmt: skip
 
 _OBJECTIVES = [
@@ -90,12 +90,13 @@ _TIMES = [
 ]  # fmt: skip
 
 _MODELS = [
-    table("Models and versions", "Each scenario's requests by the model and version that answered; times of those that "
-          "ended well. Where no answer tells the version it is the one asked for, or empty.", [
-              ("Requests", "reqps", f"sum by ({_KEY}) ({_rate('requests_total', _MODEL)})"),
-              ("Errors", "reqps", f"sum by ({_KEY}) ({_rate('requests_total', _BAD)})"),
-              ("Rows", "rowsps", f"sum by ({_KEY}) ({_rate('rows_total', _GOOD)})"),
-              *((label, "s", _quantile(quantile, "response_time_seconds", _GOOD, f"{_KEY}, le"))
+    table("Models and versions", "Requests in the time shown by the model and version that answered, and response "
+          "times of those that ended well. Where no answer tells the version it is the one asked for, or empty.", [
+              ("Requests", "short", f"sum by ({_KEY}) (increase({_of('requests_total', _MODEL)}[$__range]))"),
+              ("Errors", "short", f"sum by ({_KEY}) (increase({_of('requests_total', _BAD)}[$__range]))"),
+              ("Rows", "short", f"sum by ({_KEY}) (increase({_of('rows_total', _GOOD)}[$__range]))"),
+              *((label, "s", f"histogram_quantile({quantile}, sum by ({_KEY}, le) "
+                             f"(increase({_of('response_time_seconds_bucket', _GOOD)}[$__range])))")
                 for label, quantile in _QUANTILES.items()),
           ]),
 ]  # fmt: skip

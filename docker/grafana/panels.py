@@ -42,7 +42,10 @@ def lines(title: str, description: str, unit: str, queries: Mapping[str, str], *
 
 
 def number(title: str, description: str, unit: str, expression: str, **more: Any) -> Json:
-    """The newest value, large. ``above`` are colours by the value from which on they hold."""
+    """The newest value, large. ``above`` are colours by the value from which on they hold.
+
+    With ``names``, colours by name, it is the series' name that is shown, and of no other time than now.
+    """
     above, names = more.pop("above", {}), more.pop("names", {})
     options = {
         "colorMode": "background" if names else "value",
@@ -52,7 +55,7 @@ def number(title: str, description: str, unit: str, expression: str, **more: Any
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "textMode": "name" if names else "value",
     }
-    targets = _targets({more.pop("legend", title): expression})
+    targets = _targets({more.pop("legend", title): expression}, instant=bool(names))
     panel = _panel("stat", title, description, unit, targets, options, **{"width": 4, "height": 4, **more})
     panel["fieldConfig"]["defaults"] |= {"thresholds": _thresholds(above), "color": {"mode": "thresholds"}}
     panel["fieldConfig"]["defaults"] |= {"noValue": "not yet"} if names else {}
@@ -115,10 +118,8 @@ def table(
     values = [f"Value #{ref}" for ref in ascii_uppercase[: len(columns)]] if len(columns) > 1 else ["Value"]
     headings = {value: heading for value, (heading, _, _) in zip(values, columns, strict=True)}
     unnamed = [value for value, heading in headings.items() if not heading]
-    targets = [
-        target | {"format": "table", "instant": True, "range": False}
-        for target in _targets({heading: expression for heading, _, expression in columns})
-    ]
+    queries = {heading: expression for heading, _, expression in columns}
+    targets = [target | {"format": "table"} for target in _targets(queries, instant=True)]
     options = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "fields": ""}}
     panel = _panel("table", title, description, "short", targets, options, **{"width": COLUMNS, **more})
     panel["transformations"] = [
@@ -257,9 +258,10 @@ def _panel(
     }
 
 
-def _targets(queries: Mapping[str, str]) -> list[Json]:
+def _targets(queries: Mapping[str, str], *, instant: bool = False) -> list[Json]:
+    when = {"instant": True, "range": False} if instant else {"range": True}
     return [
-        {"refId": ref, "datasource": DATASOURCE, "expr": expression, "legendFormat": legend, "range": True}
+        {"refId": ref, "datasource": DATASOURCE, "expr": expression, "legendFormat": legend, **when}
         for ref, (legend, expression) in zip(ascii_uppercase, queries.items(), strict=False)
     ]
 

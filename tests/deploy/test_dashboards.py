@@ -86,7 +86,7 @@ def test_variables_are_those_there_are(name: str) -> None:
     there = {one["name"] for one in dashboard(name)["templating"]["list"]}
     texts = [text for _, text in queries(name)] + [series for series, _ in variables(name)]
     used = {found for text in texts for found in re.findall(r"\$(\w+)", text)}
-    assert used - {"__rate_interval"} == there - {"datasource"}
+    assert used - {"__rate_interval", "__range"} == there - {"datasource"}
 
 
 def _shown(prefix: str) -> set[str]:

@@ -65,7 +65,7 @@ class Scraped:
 
     def had(self, expression: str) -> bool:
         """Whether a query has had an answer in the time of the run."""
-        filled = filled_in(expression, {"__rate_interval": "10s"})
+        filled = filled_in(expression, {"__rate_interval": "10s", "__range": "20s"})
         return self.prometheus.has_had(filled, self.start_s, self.end_s)
 
 
