@@ -55,8 +55,8 @@ _OBJECTIVES = [
 _OBJECTIVES[1]["fieldConfig"]["defaults"].pop("min")
 
 _LOAD = [
-    lines("Requests", "Offered: due by schedules, the warm-up's included; 0 in a closed loop. Ended: all outcomes, "
-          "after the warm-up. Where ended is below offered, the load is more than is carried.", "reqps",
+    lines("Offered and ended", "Offered: due by schedules, the warm-up's included; 0 in a closed loop. Ended: all "
+          "outcomes, after the warm-up. Where ended is below offered, the load is more than is carried.", "reqps",
           {"offered": f"sum({_rate('offered_total')})",
            "ended": f"sum({_rate('requests_total', _MODEL)})",
            "ended well": f"sum({_rate('requests_total', _GOOD)})",
