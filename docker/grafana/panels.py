@@ -167,7 +167,7 @@ def mark(name: str, colour: str, seconds: str) -> Json:
         "enable": True,
         "iconColor": colour,
         "expr": f"{seconds} * 1000",
-        "useValueForTime": "on",
+        "useValueForTime": True,
         "titleFormat": name,
         "textFormat": "{{instance}}",
     }

@@ -49,7 +49,8 @@ _NOW = [
            f"sum({_rate(_batching('queuing_latency_count'))}) / sum({_rate(_batching('processed_batch_size_count'))})"),
     number("Padding", "Part of the rows executed that was padding.", "percentunit",
            f"sum({_rate(_batching('padding_size_sum'))}) / sum({_rate(_batching('processed_batch_size_sum'))})"),
-    number("Up", "Servers whose page can be scraped.", "none", f"sum(up{{{_SERVER}}})"),
+    number("Servers", "Whose page can be scraped.", "none",
+           f"count(count by (job, instance) ({_tensorflow('cc:saved_model:load_attempt_count')}))"),
 ]  # fmt: skip
 
 _REQUESTS = [
