@@ -51,17 +51,17 @@ class MetricsApp:
         if environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"there is nothing here; metrics are at {PATH}\n".encode()]
-        return self._counted(self._metrics(environ, start_response))
+        return self._counted(self._scraped, self._metrics(environ, start_response))
 
-    def _counted(self, body: Iterable[bytes]) -> Iterator[bytes]:
+    def _counted(self, scraped: Event, body: Iterable[bytes]) -> Iterator[bytes]:
         yield from body
         # a server comes back here when it has sent all of it
         self.scrapes += 1
-        self._scraped.set()
+        scraped.set()
 
     def wait_for_scrape(self, within_s: float) -> bool:
         """Wait until one more scrape has been answered; False where none came in time."""
-        self._scraped.clear()
+        self._scraped = Event()  # a scrape that is under way has looked already, and does not count
         return bool(self._scraped.wait(within_s))
 
     def wait_no_more(self) -> None:

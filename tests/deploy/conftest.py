@@ -1,0 +1,7 @@
+"""Locust against a server, as in the tests of runs."""
+
+from __future__ import annotations
+
+from tests.swarm.conftest import locust
+
+__all__ = ["locust"]

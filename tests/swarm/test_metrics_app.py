@@ -1,0 +1,26 @@
+"""What answers scrapes, without a server around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+from prometheus_client import CollectorRegistry
+
+from tfs_locust.swarm.metrics_server import PATH, MetricsApp
+
+SCRAPE: dict[str, Any] = {"PATH_INFO": PATH, "QUERY_STRING": "", "REQUEST_METHOD": "GET"}
+
+
+def test_only_a_scrape_that_begins_later_ends_the_wait() -> None:
+    """One that is under way when the run ends may hold numbers from before its end."""
+    app = MetricsApp(CollectorRegistry())
+    under_way = app(SCRAPE, lambda *_: None)
+    waiting = gevent.spawn(app.wait_for_scrape, 30)
+    gevent.idle()
+    list(under_way)
+    gevent.idle()
+    assert (app.scrapes, waiting.dead) == (1, False)
+    list(app(SCRAPE, lambda *_: None))
+    assert waiting.get(timeout=5) is True
+    assert app.scrapes == 2
