@@ -42,7 +42,7 @@ _MS = 1_000_000
 _TIMES_NS = tuple(
     round(ms * _MS)
     for ms in (
-        *(0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 7.5, 10, 15, 25, 50, 75, 100, 150, 250, 500, 750),
+        *(0.25, 0.5, 1, 2.5, 5, 7.5, 10, 15, 25, 50, 75, 100, 150, 250, 500),
         *(1_000, 2_500, 5_000, 10_000, 30_000, 60_000),
     )
 )
@@ -81,7 +81,8 @@ class Exporter(Collector):
 
     def _requests(self, view: View, objectives: Sequence[Objective]) -> Iterator[Metric]:
         judged, warmup = self._by_key(view)
-        times_ns = _edges(_TIMES_NS, objectives)
+        bounds = {*_TIMES_NS, *(round(one.bound) for one in objectives if one.is_time)}
+        edges = _Edges(sorted(bounds))
         requests = self._counter("requests", "Requests that ended or were given up unsent, after the warm-up", _LABELS)
         warming = self._counter("warmup_requests", "Requests of the warm-up, which no objective sees", _LABELS)
         rows = self._counter("rows", "Rows in the requests", _LABELS)
@@ -97,8 +98,9 @@ class Exporter(Collector):
             sent.add_metric(key, cell.request_bytes)
             received.add_metric(key, cell.response_bytes)
             if key.outcome is not Outcome.UNSENT:
-                _add(response, key, cell.response, times_ns)
-                _add(service, key, cell.service, times_ns)
+                labels = dict(zip(_LABELS, key, strict=True))
+                _add(response, labels, cell.response, edges)
+                _add(service, labels, cell.service, edges)
         yield from (requests, warming, rows, sent, received, response, service)
 
     def _by_key(self, view: View) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
@@ -138,8 +140,8 @@ class Exporter(Collector):
     def _generator(self, view: View) -> Iterator[Metric]:
         send = self._histogram("send_lag", "From when a request was due until it was sent, after the warm-up", ())
         loop = self._histogram("loop_lag", "How late heartbeats of a worker's event loop were, after the warm-up", ())
-        _add(send, (), view.send_lag, _LAGS_NS)
-        _add(loop, (), view.loop_lag, _LAGS_NS)
+        _add(send, {}, view.send_lag, _Edges(_LAGS_NS))
+        _add(loop, {}, view.loop_lag, _Edges(_LAGS_NS))
         yield from (send, loop)
         health = [worker.health for worker in view.workers if worker.is_at_work] or [w.health for w in view.workers]
         cpu = max((one.cpu_share for one in health if one.cpu_share is not None), default=None)
@@ -216,12 +218,19 @@ def _objectives(judged: Sequence[Judged]) -> Iterator[Metric]:
     yield from (met, decided, budget)
 
 
-def _edges(usual_ns: Sequence[int], objectives: Sequence[Objective]) -> list[int]:
-    """Bounds of buckets, with one at the bound of every objective on times."""
-    return sorted({*usual_ns, *(round(one.bound) for one in objectives if one.is_time)})
+class _Edges:
+    """Bounds of buckets, and how they are written; one for all histograms of a kind, for there may be hundreds."""
+
+    def __init__(self, bounds_ns: Sequence[int]) -> None:
+        self.bounds_ns = bounds_ns
+        self.texts = [*(repr(bound_ns / 1e9) for bound_ns in bounds_ns), "+Inf"]
 
 
-def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram, edges_ns: Sequence[int]) -> None:
-    counts = histogram.at_most(edges_ns)
-    buckets = [(repr(edge / 1e9), count) for edge, count in zip(edges_ns, counts, strict=True)]
-    family.add_metric(labels, [*buckets, ("+Inf", histogram.count)], histogram.total_ns / 1e9)
+def _add(family: HistogramMetricFamily, labels: Mapping[str, str], histogram: Histogram, edges: _Edges) -> None:
+    # as the family's add_metric, without the labels being put together anew for each bucket
+    total = histogram.count
+    name = f"{family.name}_bucket"
+    for text, count in zip(edges.texts, [*histogram.at_most(edges.bounds_ns), total], strict=True):
+        family.add_sample(name, {**labels, "le": text}, count)
+    family.add_sample(f"{family.name}_count", dict(labels), total)
+    family.add_sample(f"{family.name}_sum", dict(labels), histogram.total_ns / 1e9)
