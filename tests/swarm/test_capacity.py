@@ -173,7 +173,8 @@ def test_a_batching_server_three_times(tmp_path: Path, locust: Start) -> None:
     with running_batched(tmp_path, parameters, batch_ms) as server:
         for _ in range(3):
             port = int(server.running.grpc_address.rpartition(":")[2])
-            run = locust(*_arguments(port, "--tfs-slo", "p99<1s", "--tfs-slo", "error_rate<1%", "--tfs-model", "m"))
+            given = ["--tfs-rows", "4", "--tfs-slo", "p99<1s", "--tfs-slo", "error_rate<1%", "--tfs-model", "m"]
+            run = locust(*_arguments(port, *given))
             assert run.wait(300) == 0, run.output
             found.append(_result(run)["capacity"]["rows_per_s"])
     print(f"expected {expected:.0f} rows/s, found {found}")
