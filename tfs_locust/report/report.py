@@ -22,6 +22,8 @@ from tfs_locust.report.stored import histogram_of, view_of
 
 SCHEMA_VERSION = 1
 Result = dict[str, Any]
+Target = tuple[str, str, str, str]
+"""Scenario, protocol, model and version."""
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 _SECOND_NS = 1_000_000_000
@@ -49,7 +51,16 @@ def build(
         "warmup": _totals({key: cell for key, cell in view.cells.items() if key.phase == WARMUP}),
         "checked": sum(worker.checked for worker in view.workers),
         "peers": _peers(view.workers),
-        "keys": _keys(judged, view.load_ns),
+        "keys": [
+            {
+                "scenario": scenario,
+                "protocol": protocol,
+                "model": model,
+                "version": version,
+                **figures(own, view.load_ns),
+            }
+            for (scenario, protocol, model, version), own in by_target(judged).items()
+        ],
         "comparisons": comparisons(view.pairs),
         "workers": [_worker(worker) for worker in view.workers],
         "manifest": dict(manifest),
@@ -177,28 +188,25 @@ def _offered(view: View) -> Result | None:
     }
 
 
-def _keys(cells: Mapping[CellKey, Cell], load_ns: int) -> list[Result]:
-    """A row for each scenario, protocol, model and version: outcomes and phases put together."""
-    rows: dict[tuple[str, ...], dict[CellKey, Cell]] = {}
+def by_target(cells: Mapping[CellKey, Cell]) -> dict[Target, dict[CellKey, Cell]]:
+    """The cells of each scenario, protocol, model and version."""
+    own: dict[Target, dict[CellKey, Cell]] = {}
     for key, cell in sorted(cells.items()):
-        rows.setdefault(key.key[:4], {})[key] = cell
-    result = []
-    for (scenario, protocol, model, version), own in rows.items():
-        ok = _merge(cell for key, cell in own.items() if key.key.outcome is Outcome.OK)
-        result.append(
-            {
-                "scenario": scenario,
-                "protocol": protocol,
-                "model": model,
-                "version": version,
-                **_totals(own),
-                "failures": _failures(own),
-                "throughput": _throughput(own, load_ns),
-                "response_time_s": times(ok.response),
-                "service_time_s": times(ok.service),
-            }
-        )
-    return result
+        scenario, protocol, model, version, _ = key.key
+        own.setdefault((scenario, protocol, model, version), {})[key] = cell
+    return own
+
+
+def figures(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
+    """What there is to say of these cells: all outcomes and phases of them put together."""
+    ok = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK)
+    return {
+        **_totals(cells),
+        "failures": _failures(cells),
+        "throughput": _throughput(cells, load_ns),
+        "response_time_s": times(ok.response),
+        "service_time_s": times(ok.service),
+    }
 
 
 def _peers(workers: Iterable[Worker]) -> dict[str, int]:

@@ -42,6 +42,8 @@ class Watched:
     """The mix that was asked for, where all scenarios have the same: rows of a request and the share that has them."""
     late_s: float = 0.0
     """How much later than the warm-up's end the first look may have been."""
+    apart_s: float = 0.0
+    """Of a run that goes on: how far apart in time the last look and the client's count may be."""
 
 
 def sections(view: View, watched: Watched, *, users: int, started_s: float) -> Section:
@@ -126,6 +128,7 @@ def _client(view: View, watched: Watched, users: int) -> tuple[Client, Cell]:
     slack = 0.0
     if view.warmup_ns:  # what was in flight at its end, and what came until the first look
         slack = users + watched.late_s * everything.count / max(view.load_ns / 1e9, 1.0)
+    slack += watched.apart_s * everything.count / max(view.load_ns / 1e9, 1.0)
     client = Client(
         dict(sorted(outcomes.items())),
         window_s=view.load_ns / 1e9,

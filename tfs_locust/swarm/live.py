@@ -12,8 +12,9 @@ from tfs_locust.report.live import Live
 from tfs_locust.swarm.measurement import measurement_of
 
 
-def whole_run(environment: Environment) -> Live | None:
-    """What the leading process knows; None as long as there was no run."""
+def whole_run(environment: Environment, *, so_far: bool = False) -> Live | None:
+    """What the leading process knows; None as long as there was no run. ``so_far``: also the verdict if it ended now,
+    for which every worker is looked at."""
     measurement = measurement_of(environment)
     judgement, view = measurement.judgement, measurement.view()
     if judgement is None or view is None:
@@ -26,6 +27,8 @@ def whole_run(environment: Environment) -> Live | None:
     )
     target = getattr(runner, "target_user_count", 0) or 0
     verdict = judgement.verdict
+    unfinished = judgement.so_far(view) if so_far and verdict is None else None
+    known = verdict or unfinished
     sections = judgement.sections(view, users=target)
     return Live(
         judgement.run_id,
@@ -34,8 +37,10 @@ def whole_run(environment: Environment) -> Live | None:
         target_users=target,
         started_s=judgement.started_s,
         ended_s=judgement.ended_s,
-        objectives=judgement.objectives_so_far(view) if verdict is None else verdict.objectives,
+        objectives=judgement.objectives_so_far(view) if known is None else known.objectives,
         verdict=verdict,
+        so_far=unfinished,
+        searches=judgement.searches,
         sections=sections,
         info=_info(environment, judgement.run_id),
     )
