@@ -26,50 +26,59 @@ def batching_rows(live: Live) -> list[Row]:
         return [_row("not known", "The server is not looked at yet")]
     found = live.sections.get("diagnosis", [])
     no_data = next((one["sentence"] for one in found if one["id"] == "no-data"), "")
-    batching, plans = server["batching"], server["plans"]
-    rows = []
-    if batching["mean_rows_per_batch"] is not None and (server["asked"] or not no_data):
-        rows += _numbers(server, plans)
+    plans = server["plans"]
+    if server["batching"]["mean_rows_per_batch"] is not None and (server["asked"] or not no_data):
+        rows = [*_numbers(server, plans), *_extent(server)]
         if no_data:
             rows.append(_row("not to be relied on", _sentence(no_data)))
     else:
-        rows += _numbers(server, plans) if plans else []
-        rows.append(_row("not known", _why(live, server, no_data)))
+        rows = [_row("not known", _why(live, server, no_data)), *(_numbers(server, plans) if plans else ())]
     rows += [_row(one["id"], _sentence(one["sentence"])) for one in found if one["id"] != "no-data"]
-    rows += [
-        _row(f"plan of {plan['scenario']}", "", _sentence(one["sentence"]))
-        for plan in plans
-        for one in plan["statements"]
-        if one["warning"]
-    ]
-    return rows
+    return rows + [_row(f"plan of {', '.join(names)}", _sentence(told)) for told, names in _warnings(plans).items()]
 
 
 def _numbers(server: Section, plans: Sequence[Section]) -> list[Row]:
     batching = server["batching"]
     doubt = " (uncertain)" if {"executed_rows", "padding_rows"}.intersection(batching["uncertain"]) else ""
 
-    def measured(text: str, doubt: str = "") -> str:
-        return text if text == units.NOTHING else text + doubt
+    def measured(name: str, text: Callable[[float | None], str], more: str = "") -> str:
+        return units.NOTHING if batching[name] is None else units.unbroken(text(batching[name])) + more
 
+    rows = [
+        ("rows in a batch", measured("mean_rows_per_batch", units.number, doubt), "mean_rows_per_batch", units.number),
+        ("full", measured("fill_ratio", units.share, doubt), "fill_ratio", units.share),
+        ("padding", measured("padding_ratio", units.share, doubt), "padding_ratio", units.share),
+        ("requests in a batch", measured("requests_per_batch", units.number), "requests_per_batch", units.number),
+        (
+            "queueing",
+            measured("queueing_share", units.share, " of the service time"),
+            "mean_queueing_s",
+            units.duration,
+        ),
+    ]
+    return [_row(units.unbroken(what), told, _planned(plans, name, text)) for what, told, name, text in rows]
+
+
+def _extent(server: Section) -> list[Row]:
     return [
-        _row("rows in a batch", measured(units.number(batching["mean_rows_per_batch"]), doubt),
-             _planned(plans, "mean_rows_per_batch", units.number)),
-        _row("full", measured(units.share(batching["fill_ratio"]), doubt), _planned(plans, "fill_ratio", units.share)),
-        _row("padding", measured(units.share(batching["padding_ratio"]), doubt),
-             _planned(plans, "padding_ratio", units.share)),
-        _row("requests in a batch", units.number(batching["requests_per_batch"]),
-             _planned(plans, "requests_per_batch", units.number)),
-        _row("queueing", measured(units.share(batching["queueing_share"]), " of the service time"),
-             _planned(plans, "mean_queueing_s", units.duration)),
-        _row("executed batches", units.count(batching["executed_batches"]), ""),
-        _row("measured over", units.duration(server["window_s"]), ""),
-    ]  # fmt: skip
+        _row(units.unbroken("executed batches"), units.count(server["batching"]["executed_batches"])),
+        _row(units.unbroken("measured over"), units.unbroken(units.duration(server["window_s"]))),
+    ]
+
+
+def _warnings(plans: Sequence[Section]) -> dict[str, list[str]]:
+    """What the plans warn of, each with the scenarios that it is of."""
+    warnings: dict[str, list[str]] = {}
+    for plan in plans:
+        for one in plan["statements"]:
+            if one["warning"]:
+                warnings.setdefault(one["sentence"], []).append(plan["scenario"])
+    return warnings
 
 
 def _planned(plans: Sequence[Section], name: str, text: Callable[[float | None], str]) -> str:
     """What was expected; of several scenarios each with its name."""
-    told = [(plan["scenario"], text((plan["expected"] or {}).get(name))) for plan in plans]
+    told = [(plan["scenario"], units.unbroken(text((plan["expected"] or {}).get(name)))) for plan in plans]
     if not told:
         return _NO_PLAN if name == "mean_rows_per_batch" else units.NOTHING
     if len({value for _, value in told}) == 1:

@@ -44,9 +44,9 @@ SERVING = Tab(
         "version": "Version",
         "requests": "Requests",
         "failed": "Failed",
-        "now": "Ok now",
-        "rate": "Ok over the run",
-        "rows": "Rows",
+        "now": "Ok/s now",
+        "rate": "Ok/s",
+        "rows": "Rows/s",
         "p50": "p50",
         "p95": "p95",
         "p99": "p99",
@@ -60,11 +60,11 @@ VERDICT = Tab(
     "Verdict",
     {
         "what": "Verdict",
+        "state": "State",
         "measured": "Measured",
         "bound": "Bound",
-        "state": "State so far",
-        "sure": "Share beyond, with confidence bounds",
         "budget": "Budget left",
+        "sure": "Share beyond, with confidence bounds",
         "why": "Why",
     },
 )
@@ -132,8 +132,10 @@ def _row(target: Target, figure: Result, now: float | None) -> Row:
         "now": units.rate(now),
         "rate": units.rate(throughput["requests_per_s"]),
         "rows": units.rate(throughput["rows_per_s"]),
-        **{name: units.duration(times[column]) for name, column in _TIMES.items()},
-        "failures": ", ".join(f"{name} {units.count(count)}" for name, count in figure["failures"].items()),
+        **{name: units.unbroken(units.duration(times[column])) for name, column in _TIMES.items()},
+        "failures": ", ".join(
+            units.unbroken(f"{name} {units.count(count)}") for name, count in figure["failures"].items()
+        ),
     }
 
 

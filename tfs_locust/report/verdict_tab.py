@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfs_locust.judge.binomial import Decision
 from tfs_locust.judge.decide import Judged
-from tfs_locust.judge.verdict import Verdict
+from tfs_locust.judge.verdict import State, Verdict
 from tfs_locust.report import units
 from tfs_locust.report.capacity import capacity_of, notes
 from tfs_locust.report.live import Live
@@ -24,11 +24,13 @@ def verdict_rows(live: Live) -> list[Row]:
 
 
 def _verdict(live: Live, verdict: Verdict) -> Row:
+    open_only = verdict.state is State.INVALID and all(one.startswith("undecided:") for one in verdict.reasons)
+    because = ", for an objective is undecided" if open_only else ""
     if live.verdict is not None:
-        return _row("verdict", state=verdict.state.value, why=f"exit code {int(verdict.exit_code)}")
+        return _row("verdict", state=verdict.state.value, why=f"exit code {int(verdict.exit_code)}{because}")
     if live.searches:
         return _row("verdict", state="not yet", why="the search for capacity goes on")
-    return _row("verdict", state="not yet", why=f"{verdict.state.value} if the run ended now")
+    return _row("verdict", state="not yet", why=f"{verdict.state.value} if the run ended now{because}")
 
 
 def _objective(judged: Judged) -> Row:
@@ -44,11 +46,11 @@ def _objective(judged: Judged) -> Row:
         state += ", within" if judged.is_within else ", beyond"
     return _row(
         objective.expression,
-        measured=units.measured(objective.metric, judged.measured),
-        bound=f"{objective.operator} {units.measured(objective.metric, judged.bound)}",
+        measured=units.unbroken(units.measured(objective.metric, judged.measured)),
+        bound=units.unbroken(f"{objective.operator} {units.measured(objective.metric, judged.bound)}"),
         state=state,
         sure=sure,
-        budget=units.share(judged.budget_left),
+        budget=units.unbroken(units.share(judged.budget_left).replace("-", units.MINUS)),
         why=judged.note,
     )
 
@@ -56,7 +58,11 @@ def _objective(judged: Judged) -> Row:
 def _validity(live: Live, verdict: Verdict) -> list[Row]:
     doubts = [reason for reason in verdict.reasons if not reason.startswith(_ABOUT_OBJECTIVES)]
     if not doubts:
-        why = "nothing speaks against the run" if live.verdict is not None else "nothing speaks against the run so far"
+        why = (
+            "nothing speaks against what was measured"
+            if live.verdict is not None
+            else "nothing speaks against what was measured so far"
+        )
         return [_row("validity", state="valid", why=why)]
     return [_row("validity", state="not valid", why=doubt) for doubt in doubts]
 
