@@ -109,7 +109,7 @@ def test_before_there_is_anything() -> None:
 def test_verdict_while_the_run_goes_on() -> None:
     """Each objective with its numbers; the state so far is no verdict yet, and what speaks against the run is told."""
     rows = _rows(live(failing=0.2), VERDICT.key)
-    assert rows["verdict"]["state"] == "not yet"
+    assert rows["verdict"]["state"] == "open"
     assert rows["verdict"]["why"].endswith(" if the run ended now")
     assert rows["throughput>=100/s"]["bound"] == ">= 100/s"
     assert rows["throughput>=100/s"]["sure"] == rows["throughput>=100/s"]["budget"] == units.NOTHING
@@ -133,7 +133,7 @@ def test_an_open_objective_says_which_side_it_is_on() -> None:
 def test_every_doubt_is_a_row() -> None:
     """A worker that is gone, while the run goes on: validity has a row for it."""
     found = [row for row in tables(live(lost=True), RATES)[VERDICT.key] if row["what"] == "validity"]
-    assert [row["state"] for row in found] == ["not valid", "not valid"]
+    assert [row["state"] for row in found] == ["invalid", "invalid"]
     assert [row["why"].split(":")[0] for row in found] == ["worker-lost", "worker-lost"]
 
 

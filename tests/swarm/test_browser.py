@@ -117,7 +117,7 @@ def test_a_run_from_the_form_to_the_downloads(page: Page, tmp_path: Path) -> Non
     shown = _number(serving()["Requests"])
     wait_until(lambda: _number(page.web.tabs()["tfs-serving"][0]["requests"]) >= shown)
     assert serving()["Model"] == "dense"
-    assert page.rows("Verdict")["verdict"]["State"] == "not yet"
+    assert page.rows("Verdict")["verdict"]["State"] == "open"
     assert page.rows("Batching")
 
     page.press("Edit")

@@ -46,8 +46,11 @@ class Watched:
     """Of a run that goes on: how far apart in time the last look and the client's count may be."""
 
 
-def sections(view: View, watched: Watched, *, users: int, started_s: float) -> Section:
-    """``server`` and ``diagnosis``, for the report; ``started_s`` is the Unix time at which its timeline begins."""
+def sections(view: View, watched: Watched, *, users: int, started_s: float, timeline: bool = True) -> Section:
+    """``server`` and ``diagnosis``, for the report; ``started_s`` is the Unix time at which its timeline begins.
+
+    Without the ``timeline``, which grows with the run, it costs the same at any time.
+    """
     models = {key.key.model for key in view.judged()} - {""} or None
     client, ok = _client(view, watched, users)
     seen = [_seen(history, models, ok.count) for history in watched.histories]
@@ -82,7 +85,7 @@ def sections(view: View, watched: Watched, *, users: int, started_s: float) -> S
             },
             "loads": [] if window is None else _loads(window),
             "plans": [{"scenario": name, **as_json(plan, told)} for name, (plan, told) in watched.plans.items()],
-            "timeline": _timeline(watched, models, started_s),
+            "timeline": _timeline(watched if timeline else replace(watched, looked_at_s=()), models, started_s),
             "queries": queries.section(watched.answers, started_s),
         },
         "diagnosis": [{"id": one.id, "sentence": one.sentence, "evidence": one.evidence} for one in findings],

@@ -133,9 +133,7 @@ def _row(target: Target, figure: Result, now: float | None) -> Row:
         "rate": units.rate(throughput["requests_per_s"]),
         "rows": units.rate(throughput["rows_per_s"]),
         **{name: units.unbroken(units.duration(times[column])) for name, column in _TIMES.items()},
-        "failures": ", ".join(
-            units.unbroken(f"{name} {units.count(count)}") for name, count in figure["failures"].items()
-        ),
+        "failures": ", ".join(f"{name} {units.count(count)}" for name, count in figure["failures"].items()),
     }
 
 

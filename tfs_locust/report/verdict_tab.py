@@ -29,8 +29,8 @@ def _verdict(live: Live, verdict: Verdict) -> Row:
     if live.verdict is not None:
         return _row("verdict", state=verdict.state.value, why=f"exit code {int(verdict.exit_code)}{because}")
     if live.searches:
-        return _row("verdict", state="not yet", why="the search for capacity goes on")
-    return _row("verdict", state="not yet", why=f"{verdict.state.value} if the run ended now{because}")
+        return _row("verdict", state="open", why="the search for capacity goes on")
+    return _row("verdict", state="open", why=f"{verdict.state.value} if the run ended now{because}")
 
 
 def _objective(judged: Judged) -> Row:
@@ -64,7 +64,7 @@ def _validity(live: Live, verdict: Verdict) -> list[Row]:
             else "nothing speaks against what was measured so far"
         )
         return [_row("validity", state="valid", why=why)]
-    return [_row("validity", state="not valid", why=doubt) for doubt in doubts]
+    return [_row("validity", state="invalid", why=doubt) for doubt in doubts]
 
 
 def _capacity(live: Live) -> list[Row]:

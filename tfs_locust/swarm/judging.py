@@ -129,19 +129,24 @@ class Judgement:
         )
 
     def sections(self, view: View, *, users: int) -> dict[str, Any]:
-        """What the servers' pages say of the run so far; made anew when they were looked at again."""
+        """What the servers' pages say of the run so far, without a timeline; made anew with each look at them."""
         if self.result is not None:
             return self.result
         if self.servers is None:
             return {}
-        watched = self.servers.watched()
+        watched = self._watched_so_far(self.servers)
         looks = len(watched.looked_at_s) if watched.histories else view.load_ns // _ANEW_NS
         if self._sections is None or looks != self._sections[0]:
-            if watched.looked_at_s:
-                # twice, for the load may have grown meanwhile; and workers tell of theirs later
-                watched = replace(watched, apart_s=2 * (time.time() - watched.looked_at_s[-1] + watched.late_s))
-            self._sections = looks, server_sections(view, watched, users=users, started_s=self.started_s)
+            made = server_sections(view, watched, users=users, started_s=self.started_s, timeline=False)
+            self._sections = looks, made
         return self._sections[1]
+
+    def _watched_so_far(self, servers: Servers) -> Watched:
+        watched = servers.watched()
+        if not watched.looked_at_s:
+            return watched
+        # twice, for the load may have grown meanwhile; and workers tell of theirs later
+        return replace(watched, apart_s=2 * (time.time() - watched.looked_at_s[-1] + watched.late_s))
 
     def result_so_far(self, options: dict[str, Any], hosts: list[str], users: int) -> Result:
         """The result. Of a run that goes on, what there is of it: never a PASS or FAIL, and its end is None."""
@@ -150,7 +155,8 @@ class Judgement:
         view = self.view()
         verdict = self.so_far(view, aborted=_UNDER_WAY)
         manifest = {**self._manifest(options, hosts, users), "ended": None}
-        return build(view, verdict, manifest, self.sections(view, users=users))
+        watched = Watched() if self.servers is None else self._watched_so_far(self.servers)
+        return build(view, verdict, manifest, server_sections(view, watched, users=users, started_s=self.started_s))
 
     def failures(self) -> int:
         """Requests that did not end well, the warm-up's among them."""

@@ -10,15 +10,18 @@ import time
 from typing import Any
 
 import gevent
+from gevent import get_hub
+from gevent.lock import BoundedSemaphore
 from locust import events
 from locust.env import Environment
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
 
 from tfs_locust.report.recent import Recent
-from tfs_locust.report.tabs import TABS, tables
+from tfs_locust.report.tabs import TABS, Row, tables
 from tfs_locust.swarm.downloads import add_downloads
 from tfs_locust.swarm.ending import LAST_REPORT_WITHIN_S
-from tfs_locust.swarm.live import whole_run
+from tfs_locust.swarm.judging import Judgement
+from tfs_locust.swarm.live import judged_so_far, whole_run
 from tfs_locust.swarm.measurement import measurement_of, predict_users
 
 _FRESH_S = 1.0
@@ -33,21 +36,31 @@ class LiveTabs:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._recent = Recent()
+        self._making = BoundedSemaphore()
         self._made_s = 0.0
         self._of: tuple[str, bool] | None = None
         self._stats: list[dict[str, Any]] = []
 
     def stats(self) -> list[dict[str, Any]]:
         """As they are now, or were less than a second ago."""
-        now_s = time.monotonic()
-        judgement = measurement_of(self._environment).judgement
-        of = None if judgement is None else (judgement.run_id, judgement.result is not None)
-        if of != self._of or now_s - self._made_s >= _FRESH_S:
-            live = whole_run(self._environment, so_far=True)
-            rows = {} if live is None else tables(live, self._recent.rates(live, now_s))
-            self._stats = [{"key": tab.key, "data": rows.get(tab.key, [])} for tab in TABS]
-            self._of, self._made_s = of, now_s
-        return self._stats
+        with self._making:
+            now_s = time.monotonic()
+            judgement = measurement_of(self._environment).judgement
+            of = None if judgement is None else (judgement.run_id, judgement.result is not None)
+            if of != self._of or now_s - self._made_s >= _FRESH_S:
+                rows = {} if judgement is None else self._rows(judgement, now_s)
+                self._stats = [{"key": tab.key, "data": rows.get(tab.key, [])} for tab in TABS]
+                self._of, self._made_s = of, now_s
+            return self._stats
+
+    def _rows(self, judgement: Judgement, now_s: float) -> dict[str, list[Row]]:
+        live = whole_run(self._environment, judged=False)
+        if live is None:
+            return {}
+        rates = self._recent.rates(live, now_s)
+        # of many models this takes tens of milliseconds, in which requests are due: a thread lets them through
+        made: dict[str, list[Row]] = get_hub().threadpool.apply(lambda: tables(judged_so_far(live, judgement), rates))
+        return made
 
 
 def _wait_for_verdict(environment: Environment) -> None:
