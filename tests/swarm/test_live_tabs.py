@@ -169,7 +169,8 @@ def test_batching(tmp_path: Path, locust_web: Callable[..., LocustWeb]) -> None:
 
         wait_until(lambda: "rows in a batch" in shown(), saying=lambda: str(shown()))
         assert _number(shown()["rows in a batch"]["planned"]) > 1
-        wait_until(lambda: _number(shown()["executed batches"]["measured"]) > 0, saying=lambda: str(shown()))
+        wait_until(lambda: "executed batches" in shown(), saying=lambda: str(shown()))
+        assert _number(shown()["executed batches"]["measured"]) > 0
         assert 1 < _number(shown()["rows in a batch"]["measured"]) <= 8
         assert "not to be relied on" not in shown()
         web.post("/stop")
