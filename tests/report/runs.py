@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from tests.unit.measured import MS, SECOND, sample
 from tfs_locust.judge.slo import parse_objectives
-from tfs_locust.judge.verdict import Limits, judge
+from tfs_locust.judge.verdict import Limits, Verdict, judge
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.tally import Tally, unsent
+from tfs_locust.measure.view import View
+from tfs_locust.report.live import Live
 from tfs_locust.report.report import Result, build
 
 MANIFEST = {
@@ -23,16 +26,47 @@ MANIFEST = {
 }
 
 
-def run(
+OBJECTIVES = ("p99<100ms", "error_rate<1%", "throughput>=100/s", "p99.9<80ms")
+
+
+def run(*, objectives: tuple[str, ...] = OBJECTIVES, **more: Any) -> Result:
+    """What came of :func:`measured`, with more of its arguments."""
+    view = measured(**more)
+    return build(view, verdict_on(view, objectives), MANIFEST)
+
+
+def live(*, objectives: tuple[str, ...] = OBJECTIVES, ended: bool = False, **more: Any) -> Live:
+    """A look at :func:`measured`, with more of its arguments, at its last second or when it has ended."""
+    view = measured(final=ended, **more)
+    verdict = verdict_on(view, objectives, ended=ended)
+    return Live(
+        "run-1",
+        view,
+        users={"ResNet": 100},
+        target_users=100,
+        started_s=1_000.0,
+        ended_s=1_021.0 if ended else None,
+        objectives=verdict.objectives,
+        verdict=verdict if ended else None,
+        so_far=None if ended else verdict,
+    )
+
+
+def verdict_on(view: View, objectives: tuple[str, ...] = OBJECTIVES, *, ended: bool = True) -> Verdict:
+    """With room for what was unsent."""
+    return judge(view, parse_objectives(objectives), limits=Limits(unsent_share=0.01), ended=ended)
+
+
+def measured(
     *,
     seconds: int = 20,
     per_second: int = 200,
     median_ms: float = 8.0,
     failing: float = 0.004,
-    objectives: tuple[str, ...] = ("p99<100ms", "error_rate<1%", "throughput>=100/s", "p99.9<80ms"),
+    final: bool = True,
     lost: bool = False,
     seed: int = 1,
-) -> Result:
+) -> View:
     """A run of two workers over both protocols, with a warm-up of a tenth and a slow spell in the middle."""
     dice, aggregate = random.Random(seed), Aggregate()
     for name in ("worker-1", "worker-2"):
@@ -63,8 +97,7 @@ def run(
             tally.health.loop_lag.record(dice.randrange(3 * MS))
         tally.health.cpu_share, tally.health.throttled_share = 0.61, 0.0
         tally.started += 3 * lost
-        aggregate.accept(tally.snapshot((seconds + 1) * SECOND, final=not lost))
+        aggregate.accept(tally.snapshot((seconds + 1) * SECOND, final=final and not lost))
         if lost:
             aggregate.lose(name)
-    view = aggregate.view()
-    return build(view, judge(view, parse_objectives(objectives), limits=Limits(unsent_share=0.01)), MANIFEST)
+    return aggregate.view()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser import browser, needs_browser, set_screen
 from tests.report.runs import run
 from tests.unit.virtual_server import VirtualServer, fixed, search
 from tfs_locust.judge.capacity import CapacityRun, SearchSettings
@@ -22,31 +20,15 @@ from tfs_locust.report import capacity
 from tfs_locust.report.html import page
 from tfs_locust.report.report import Result, build
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+__all__ = ["browser"]  # a fixture
 
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium with its chromedriver")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    """A browser that logs what it asks for and what goes wrong."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
+pytestmark = needs_browser
 
 
 def show(browser: webdriver.Chrome, path: Path, result: Result, *, width: int = 1400, scheme: str = "light") -> None:
     """Open the page of a result, and wait until every plot is drawn or says why not."""
     path.write_text(page(result), encoding="utf-8")
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme_feature]})
+    set_screen(browser, width=width, height=900, scheme=scheme)
     browser.get(path.as_uri())
     drawn = "return [...document.querySelectorAll('.plot')].every(plot => plot.querySelector('.main-svg, p'))"
     WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: ask(browser, drawn))

@@ -75,6 +75,25 @@ def test_the_share_of_queueing() -> None:
         assert _ids(found) == []
 
 
+@pytest.mark.parametrize("counted", [280, 560])
+def test_a_look_some_seconds_from_the_count_of_a_run_that_goes_on(counted: int) -> None:
+    """Of 40 requests a second the page was read 3 s before, or the workers told of theirs 4 s before: it is the same
+    server, where that is known to be so late; without that it may be another."""
+    history = _history(requests=counted)
+    assert _ids(_sections(_view(), history, apart_s=4.0)) == []
+    assert _ids(_sections(_view(), history)) == ["no-data"]
+
+
+def test_without_its_timeline() -> None:
+    """All else is the same."""
+    whole = _sections(_view(), _history())
+    watched = Watched((_history(),), (0.0, 10.0), asked=True, batching=_BATCHING)
+    brief = sections(_view(), watched, users=4, started_s=0.0, timeline=False)
+    assert brief["server"]["timeline"]["from_s"] == []
+    assert {**brief["server"], "timeline": whole["server"]["timeline"]} == whole["server"]
+    assert brief["diagnosis"] == whole["diagnosis"]
+
+
 def test_several_models_of_the_run() -> None:
     """Their calls are counted together, and make no others of each other."""
     found = _sections(_view(("m", "n")), _history("m"), _history("n"))

@@ -139,16 +139,16 @@ class LocustWeb(Locust):
 
     def __init__(self, folder: Path, arguments: list[str], env: Mapping[str, str]) -> None:
         port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         super().__init__(folder, ["--web-host", "127.0.0.1", "--web-port", str(port), *arguments], env)
 
-    def wait_for_page(self) -> None:
+    def wait_for_page(self, path: str = "/") -> None:
         """Return when the page is there."""
 
         def answers() -> bool:
             assert self.process.poll() is None, self.output
             try:
-                return bool(self.get("/"))
+                return bool(self.get(path))
             except OSError:
                 return False
 
@@ -156,16 +156,21 @@ class LocustWeb(Locust):
 
     def get(self, path: str) -> str:
         """The body of a page."""
-        with urllib.request.urlopen(self._url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return str(answer.read().decode())
 
     def json(self, path: str) -> Any:
         """A JSON document."""
         return json.loads(self.get(path))
 
+    def tabs(self) -> dict[str, list[dict[str, str]]]:
+        """The rows of our tabs, by key; spaces as they are written."""
+        stats = json.loads(self.get("/stats/requests").replace("\\u00a0", " "))
+        return {table["key"]: table["data"] for table in stats["extended_stats"]}
+
     def post(self, path: str, form: Mapping[str, object] | None = None) -> Any:
         """Send a form; returns the JSON answer."""
-        with urllib.request.urlopen(self._url + path, data=urlencode(form or {}).encode(), timeout=30) as answer:
+        with urllib.request.urlopen(self.url + path, data=urlencode(form or {}).encode(), timeout=30) as answer:
             return json.loads(answer.read())
 
     def _shown(self) -> Any:

@@ -31,6 +31,13 @@ def test_quantile_is_within_a_thousandth(values: list[int], q: Fraction) -> None
     assert abs(measured - exact) * 1000 < exact
 
 
+@given(st.lists(durations), st.lists(st.floats(0, 1), max_size=5))
+def test_several_quantiles_at_a_time(values: list[int], qs: list[float]) -> None:
+    """They are those that are asked for one by one."""
+    counted = of(*values)
+    assert counted.quantiles(qs) == [counted.quantile(q) for q in qs]
+
+
 @given(st.integers(0, 10), st.integers(100, 999), st.data())
 def test_count_beyond_a_round_bound_is_exact(power: int, digits: int, data: st.DataObject) -> None:
     """Three significant digits are always an edge: below, on and above it are told apart to the nanosecond."""

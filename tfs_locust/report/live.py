@@ -29,6 +29,10 @@ class Live:
     """What is known of each; empty where only a worker's own part is."""
     verdict: Verdict | None = None
     """None while the run goes on."""
+    so_far: Verdict | None = None
+    """What it would be if the run ended now and all in flight were told; None where nobody asked, and at the end."""
+    searches: bool = False
+    """Capacity is searched."""
     sections: Mapping[str, Any] = field(default_factory=dict)
     """``server`` and ``diagnosis``, as the report has them."""
     info: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,8 @@ from tfs_locust.report.stored import histogram_of, view_of
 
 SCHEMA_VERSION = 1
 Result = dict[str, Any]
+Target = tuple[str, str, str, str]
+"""Scenario, protocol, model and version."""
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 _SECOND_NS = 1_000_000_000
@@ -49,7 +51,16 @@ def build(
         "warmup": _totals({key: cell for key, cell in view.cells.items() if key.phase == WARMUP}),
         "checked": sum(worker.checked for worker in view.workers),
         "peers": _peers(view.workers),
-        "keys": _keys(judged, view.load_ns),
+        "keys": [
+            {
+                "scenario": scenario,
+                "protocol": protocol,
+                "model": model,
+                "version": version,
+                **figures(own, view.load_ns),
+            }
+            for (scenario, protocol, model, version), own in by_target(judged).items()
+        ],
         "comparisons": comparisons(view.pairs),
         "workers": [_worker(worker) for worker in view.workers],
         "manifest": dict(manifest),
@@ -86,7 +97,7 @@ def times(histogram: Histogram) -> dict[str, float | int | None]:
         "count": histogram.count,
         "mean": seconds(histogram.mean_ns),
         "min": seconds(histogram.minimum_ns),
-        **{name: seconds(histogram.quantile(q)) for name, q in _QUANTILES.items()},
+        **dict(zip(_QUANTILES, map(seconds, histogram.quantiles(list(_QUANTILES.values()))), strict=True)),
         "max": seconds(histogram.maximum_ns),
     }
 
@@ -133,16 +144,16 @@ def _objective(judged: Judged) -> Result:
 
 
 def _totals(cells: Mapping[CellKey, Cell]) -> Result:
-    everything = _merge(cells.values())
-    ok = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK)
+    ok = [cell for key, cell in cells.items() if key.key.outcome is Outcome.OK]
+    requests, well = sum(cell.count for cell in cells.values()), sum(cell.count for cell in ok)
     return {
-        "requests": everything.count,
-        "ok": ok.count,
-        "failed": everything.count - ok.count,
+        "requests": requests,
+        "ok": well,
+        "failed": requests - well,
         "unsent": sum(cell.count for key, cell in cells.items() if key.key.outcome is Outcome.UNSENT),
-        "rows": ok.rows,
-        "request_bytes": everything.request_bytes,
-        "response_bytes": everything.response_bytes,
+        "rows": sum(cell.rows for cell in ok),
+        "request_bytes": sum(cell.request_bytes for cell in cells.values()),
+        "response_bytes": sum(cell.response_bytes for cell in cells.values()),
     }
 
 
@@ -157,11 +168,11 @@ def _failures(cells: Mapping[CellKey, Cell]) -> dict[str, int]:
 
 
 def _throughput(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
-    while_on = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK and key.phase == RUN)
+    while_on = [cell for key, cell in cells.items() if key.key.outcome is Outcome.OK and key.phase == RUN]
     seconds = load_ns / _SECOND_NS
     return {
-        "requests_per_s": while_on.count / seconds if seconds else None,
-        "rows_per_s": while_on.rows / seconds if seconds else None,
+        "requests_per_s": sum(cell.count for cell in while_on) / seconds if seconds else None,
+        "rows_per_s": sum(cell.rows for cell in while_on) / seconds if seconds else None,
     }
 
 
@@ -177,28 +188,25 @@ def _offered(view: View) -> Result | None:
     }
 
 
-def _keys(cells: Mapping[CellKey, Cell], load_ns: int) -> list[Result]:
-    """A row for each scenario, protocol, model and version: outcomes and phases put together."""
-    rows: dict[tuple[str, ...], dict[CellKey, Cell]] = {}
+def by_target(cells: Mapping[CellKey, Cell]) -> dict[Target, dict[CellKey, Cell]]:
+    """The cells of each scenario, protocol, model and version."""
+    own: dict[Target, dict[CellKey, Cell]] = {}
     for key, cell in sorted(cells.items()):
-        rows.setdefault(key.key[:4], {})[key] = cell
-    result = []
-    for (scenario, protocol, model, version), own in rows.items():
-        ok = _merge(cell for key, cell in own.items() if key.key.outcome is Outcome.OK)
-        result.append(
-            {
-                "scenario": scenario,
-                "protocol": protocol,
-                "model": model,
-                "version": version,
-                **_totals(own),
-                "failures": _failures(own),
-                "throughput": _throughput(own, load_ns),
-                "response_time_s": times(ok.response),
-                "service_time_s": times(ok.service),
-            }
-        )
-    return result
+        scenario, protocol, model, version, _ = key.key
+        own.setdefault((scenario, protocol, model, version), {})[key] = cell
+    return own
+
+
+def figures(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
+    """What there is to say of these cells: all outcomes and phases of them put together."""
+    ok = _merge(cell for key, cell in cells.items() if key.key.outcome is Outcome.OK)
+    return {
+        **_totals(cells),
+        "failures": _failures(cells),
+        "throughput": _throughput(cells, load_ns),
+        "response_time_s": times(ok.response),
+        "service_time_s": times(ok.service),
+    }
 
 
 def _peers(workers: Iterable[Worker]) -> dict[str, int]:

@@ -42,10 +42,15 @@ class Watched:
     """The mix that was asked for, where all scenarios have the same: rows of a request and the share that has them."""
     late_s: float = 0.0
     """How much later than the warm-up's end the first look may have been."""
+    apart_s: float = 0.0
+    """Of a run that goes on: how far apart in time the last look and the client's count may be."""
 
 
-def sections(view: View, watched: Watched, *, users: int, started_s: float) -> Section:
-    """``server`` and ``diagnosis``, for the report; ``started_s`` is the Unix time at which its timeline begins."""
+def sections(view: View, watched: Watched, *, users: int, started_s: float, timeline: bool = True) -> Section:
+    """``server`` and ``diagnosis``, for the report; ``started_s`` is the Unix time at which its timeline begins.
+
+    Without the ``timeline``, which grows with the run, it costs the same at any time.
+    """
     models = {key.key.model for key in view.judged()} - {""} or None
     client, ok = _client(view, watched, users)
     seen = [_seen(history, models, ok.count) for history in watched.histories]
@@ -80,7 +85,7 @@ def sections(view: View, watched: Watched, *, users: int, started_s: float) -> S
             },
             "loads": [] if window is None else _loads(window),
             "plans": [{"scenario": name, **as_json(plan, told)} for name, (plan, told) in watched.plans.items()],
-            "timeline": _timeline(watched, models, started_s),
+            "timeline": _timeline(watched if timeline else replace(watched, looked_at_s=()), models, started_s),
             "queries": queries.section(watched.answers, started_s),
         },
         "diagnosis": [{"id": one.id, "sentence": one.sentence, "evidence": one.evidence} for one in findings],
@@ -126,6 +131,7 @@ def _client(view: View, watched: Watched, users: int) -> tuple[Client, Cell]:
     slack = 0.0
     if view.warmup_ns:  # what was in flight at its end, and what came until the first look
         slack = users + watched.late_s * everything.count / max(view.load_ns / 1e9, 1.0)
+    slack += watched.apart_s * everything.count / max(view.load_ns / 1e9, 1.0)
     client = Client(
         dict(sorted(outcomes.items())),
         window_s=view.load_ns / 1e9,

@@ -59,6 +59,11 @@ def measured(metric: str, value: float | None) -> str:
     return rate(value) if metric in {"throughput", "rows"} else duration(value)
 
 
+def unbroken(text: str) -> str:
+    """The same, kept on one line by whatever shows it."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """A table for the terminal: the first column to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

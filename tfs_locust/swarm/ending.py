@@ -36,7 +36,7 @@ from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import FINAL
 
 _DRAIN = "tfs_drain"
-_LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
+LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
 _logger = logging.getLogger(__name__)
 
 
@@ -126,7 +126,7 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
 
 
 def _wait_for_last_reports(runner: MasterRunner, measurement: Measurement, judgement: Judgement) -> None:
-    give_up = time.monotonic() + measurement.drain_s + _LAST_REPORT_WITHIN_S
+    give_up = time.monotonic() + measurement.drain_s + LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
         gevent.sleep(0.05)
 
@@ -165,13 +165,18 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
         judgement.servers.watch.end()
     if isinstance(environment.shape_class, CapacityShape):
         judgement.search = environment.shape_class.end()
+    judgement.conclude(*asked_for(environment))
+    if not starts_by_itself(environment):
+        _logger.info("the run has ended:\n%s", judgement.table())
+
+
+def asked_for(environment: Environment) -> tuple[dict[str, Any], list[str], int]:
+    """What a report says was asked for: options, hosts and users."""
     options = environment.parsed_options or Namespace()
     hosts = (
         [environment.host] if environment.host else [str(one.host) for one in with_compared(predict_users(environment))]
     )
-    judgement.conclude(_told(options), hosts, getattr(runner, "target_user_count", 0) or 0)
-    if not starts_by_itself(environment):
-        _logger.info("the run has ended:\n%s", judgement.table())
+    return _told(options), hosts, getattr(environment.runner, "target_user_count", 0) or 0
 
 
 def _told(options: Namespace) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.capacity import CapacityRun
 from tfs_locust.judge.decide import Judged
-from tfs_locust.judge.found import judge_search
+from tfs_locust.judge.found import judge_search, search_so_far
+from tfs_locust.judge.series import Series
 from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict, hopeless, judge, judge_all
 from tfs_locust.measure.aggregate import Aggregate
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from tfs_locust.swarm.preparation import Servers
 
 _PACKAGES = ("tfs-locust", "locust", "gevent", "grpcio", "geventhttpclient", "tensorflow-serving-api", "numpy")
+_ANEW_NS = 5_000_000_000
+"""How often the diagnosis of a run is made anew where no page tells when."""
+_UNDER_WAY = "the run was still under way when this report of it was made"
 _logger = logging.getLogger(__name__)
 
 
@@ -65,7 +69,7 @@ class Judgement:
         self._started = datetime.now(timezone.utc)
         self._last_view: View | None = None
         """What the result was made of: what is heard later does not change it any more."""
-        self._sections: tuple[int, dict[str, Any]] = 0, {}
+        self._sections: tuple[int, dict[str, Any]] | None = None
         """With the number of looks at the servers' pages they were made of."""
 
     @property
@@ -103,17 +107,56 @@ class Judgement:
         """What is known of each objective."""
         return judge_all(view, self.objectives, self._settings.confidence)
 
+    @property
+    def searches(self) -> bool:
+        """Whether capacity is searched."""
+        return self._settings.find_capacity
+
+    def so_far(self, view: View, *, aborted: str = "") -> Verdict:
+        """The verdict if the run ended now and all in flight were told."""
+        confidence, limits = self._settings.confidence, self._settings.limits
+        if self.searches:
+            return search_so_far(view, confidence=confidence, limits=limits, aborted=aborted)
+        later = {query.name: Series(reason="asked for when the run has ended") for query in self._settings.queries}
+        return judge(
+            view,
+            self.objectives,
+            confidence=confidence,
+            limits=limits,
+            aborted=aborted,
+            series=later,
+            ended=False,
+        )
+
     def sections(self, view: View, *, users: int) -> dict[str, Any]:
-        """What the servers' pages say of the run so far; made anew when they were looked at again."""
+        """What the servers' pages say of the run so far, without a timeline; made anew with each look at them."""
         if self.result is not None:
             return self.result
         if self.servers is None:
             return {}
-        watched = self.servers.watched()
-        looks = len(watched.looked_at_s)
-        if looks > self._sections[0]:
-            self._sections = looks, server_sections(view, watched, users=users, started_s=self.started_s)
+        watched = self._watched_so_far(self.servers)
+        looks = len(watched.looked_at_s) if watched.histories else view.load_ns // _ANEW_NS
+        if self._sections is None or looks != self._sections[0]:
+            made = server_sections(view, watched, users=users, started_s=self.started_s, timeline=False)
+            self._sections = looks, made
         return self._sections[1]
+
+    def _watched_so_far(self, servers: Servers) -> Watched:
+        watched = servers.watched()
+        if not watched.looked_at_s:
+            return watched
+        # twice, for the load may have grown meanwhile; and workers tell of theirs later
+        return replace(watched, apart_s=2 * (time.time() - watched.looked_at_s[-1] + watched.late_s))
+
+    def result_so_far(self, options: dict[str, Any], hosts: list[str], users: int) -> Result:
+        """The result. Of a run that goes on, what there is of it: never a PASS or FAIL, and its end is None."""
+        if self.result is not None:
+            return self.result
+        view = self.view()
+        verdict = self.so_far(view, aborted=_UNDER_WAY)
+        manifest = {**self._manifest(options, hosts, users), "ended": None}
+        watched = Watched() if self.servers is None else self._watched_so_far(self.servers)
+        return build(view, verdict, manifest, server_sections(view, watched, users=users, started_s=self.started_s))
 
     def failures(self) -> int:
         """Requests that did not end well, the warm-up's among them."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from importlib.metadata import version
 
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from tfs_locust.judge.decide import Judged
 from tfs_locust.report.live import Live
+from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.measurement import measurement_of
 
 
-def whole_run(environment: Environment) -> Live | None:
-    """What the leading process knows; None as long as there was no run."""
+def whole_run(environment: Environment, *, judged: bool = True) -> Live | None:
+    """What the leading process knows; None as long as there was no run. With ``judged`` False, objectives of a run that
+    goes on are left to whoever asks, see :func:`judged_so_far`."""
     measurement = measurement_of(environment)
     judgement, view = measurement.judgement, measurement.view()
     if judgement is None or view is None:
@@ -26,6 +30,9 @@ def whole_run(environment: Environment) -> Live | None:
     )
     target = getattr(runner, "target_user_count", 0) or 0
     verdict = judgement.verdict
+    objectives: tuple[Judged, ...] = () if verdict is None else verdict.objectives
+    if verdict is None and judged:
+        objectives = judgement.objectives_so_far(view)
     sections = judgement.sections(view, users=target)
     return Live(
         judgement.run_id,
@@ -34,11 +41,21 @@ def whole_run(environment: Environment) -> Live | None:
         target_users=target,
         started_s=judgement.started_s,
         ended_s=judgement.ended_s,
-        objectives=judgement.objectives_so_far(view) if verdict is None else verdict.objectives,
+        objectives=objectives,
         verdict=verdict,
+        searches=judgement.searches,
         sections=sections,
         info=_info(environment, judgement.run_id),
     )
+
+
+def judged_so_far(live: Live, judgement: Judgement) -> Live:
+    """With what its verdict would be if the run ended now. It takes a look at every worker, and no time of the event
+    loop's: the live view is a copy, so it may be done in a thread."""
+    if live.verdict is not None:
+        return live
+    verdict = judgement.so_far(live.view)
+    return replace(live, objectives=verdict.objectives, so_far=verdict)
 
 
 def own_part(environment: Environment) -> Live | None:

@@ -1,4 +1,4 @@
-"""A tab of Locust's web page: what is offered and what comes of it, by our own measurement, while a run lasts.
+"""Our tabs in Locust's web page, by its own extension points: what a run has measured, while it lasts and at its end.
 
 Importing this module registers the listener.
 """
@@ -7,89 +7,105 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from typing import Any
 
+import gevent
+from gevent import get_hub
+from gevent.lock import BoundedSemaphore
 from locust import events
 from locust.env import Environment
+from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
 
-from tfs_locust.measure.sample import Outcome
-from tfs_locust.measure.view import View
-from tfs_locust.report import units
+from tfs_locust.report.recent import Recent
+from tfs_locust.report.tabs import TABS, Row, tables
+from tfs_locust.swarm.downloads import add_downloads
+from tfs_locust.swarm.ending import LAST_REPORT_WITHIN_S
 from tfs_locust.swarm.judging import Judgement
-from tfs_locust.swarm.measurement import Measurement, measurement_of, predict_users
+from tfs_locust.swarm.live import judged_so_far, whole_run
+from tfs_locust.swarm.measurement import measurement_of, predict_users
 
-_KEY = "tfs-load"
-_OVER_S = 5.0  # rates are shown over about this time: a master hears of its workers every 3 s
-
-
-class LiveTable:
-    """Rows of the tab. Rates are those since an earlier look, some seconds ago."""
-
-    def __init__(self, measurement: Measurement) -> None:
-        self._measurement = measurement
-        self._looks: deque[tuple[float, int, int]] = deque()
-        """Time, requests due by then, requests that had ended well."""
-        self._of: Judgement | None = None
-
-    def rows(self) -> list[dict[str, str]]:
-        """Names and values, as text."""
-        judgement, view = self._measurement.judgement, self._measurement.view()
-        if judgement is None or view is None:
-            return []
-        offered, achieved = self._rates(judgement, view)
-        ok = view.select(lambda key: key.key.outcome is Outcome.OK)
-        ended = sum(cell.count for cell in view.cells.values())
-        shown = [
-            ("offered by schedule", offered if view.offered else "closed loop"),
-            ("achieved", achieved),
-            ("requests", f"{units.count(ended)}, failed {units.count(ended - ok.count)}"),
-            ("unsent", units.count(sum(worker.unsent for worker in view.workers))),
-            ("in flight", units.count(sum(worker.missing for worker in view.workers))),
-            ("send lag p99", _time(view.send_lag.quantile(0.99))),
-            ("response time p50", _time(ok.response.quantile(0.5))),
-            ("response time p99", _time(ok.response.quantile(0.99))),
-            ("service time p99", _time(ok.service.quantile(0.99))),
-        ]
-        return [{"name": name, "value": value} for name, value in shown]
-
-    def _rates(self, judgement: Judgement, view: View) -> tuple[str, str]:
-        if judgement is not self._of:
-            self._of = judgement
-            self._looks.clear()
-        begun = time.monotonic() - view.load_ns / 1e9, 0, 0
-        now = time.monotonic(), view.offered, view.select(lambda key: key.key.outcome is Outcome.OK).count
-        self._looks.append(now)
-        while len(self._looks) > 2 and self._looks[1][0] <= now[0] - _OVER_S:
-            self._looks.popleft()
-        before = self._looks[0] if len(self._looks) > 1 else begun
-        passed_s = now[0] - before[0]
-        if passed_s <= 0:
-            return units.NOTHING, units.NOTHING
-        return units.rate((now[1] - before[1]) / passed_s), units.rate((now[2] - before[2]) / passed_s)
+_FRESH_S = 1.0
+"""So long one look serves all who ask: it takes time of a process that may be sending load."""
+_STATS = "/stats/requests"
+"""What Locust's page asks for every 2 s, and what holds the rows of its tabs."""
 
 
-def _time(ns: int | None) -> str:
-    return units.NOTHING if ns is None else units.duration(ns / 1e9)
+class LiveTabs:
+    """The rows of all tabs, as Locust's page expects them."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._recent = Recent()
+        self._making = BoundedSemaphore()
+        self._made_s = 0.0
+        self._of: tuple[str, bool] | None = None
+        self._stats: list[dict[str, Any]] = []
+
+    def stats(self) -> list[dict[str, Any]]:
+        """As they are now, or were less than a second ago."""
+        with self._making:
+            now_s = time.monotonic()
+            judgement = measurement_of(self._environment).judgement
+            of = None if judgement is None else (judgement.run_id, judgement.result is not None)
+            if of != self._of or now_s - self._made_s >= _FRESH_S:
+                rows = {} if judgement is None else self._rows(judgement, now_s)
+                self._stats = [{"key": tab.key, "data": rows.get(tab.key, [])} for tab in TABS]
+                self._of, self._made_s = of, now_s
+            return self._stats
+
+    def _rows(self, judgement: Judgement, now_s: float) -> dict[str, list[Row]]:
+        live = whole_run(self._environment, judged=False)
+        if live is None:
+            return {}
+        rates = self._recent.rates(live, now_s)
+        # of many models this takes tens of milliseconds, in which requests are due: a thread lets them through
+        made: dict[str, list[Row]] = get_hub().threadpool.apply(lambda: tables(judged_so_far(live, judgement), rates))
+        return made
 
 
-def _add_tab(environment: Environment, web_ui: Any, **_: Any) -> None:
+def _wait_for_verdict(environment: Environment) -> None:
+    """While a run ends, let the page wait for its answer: told of a run that stops, Locust's page (2.47) asks no more,
+    says so for ever, and would never show how it ended."""
+    measurement, runner = measurement_of(environment), environment.runner
+    give_up_s = time.monotonic() + measurement.drain_s + LAST_REPORT_WITHIN_S
+    while runner is not None and time.monotonic() < give_up_s:
+        judgement = measurement.judgement
+        judging = judgement is not None and judgement.result is None
+        if runner.state not in {STATE_STOPPING, STATE_CLEANUP} and not (runner.state == STATE_STOPPED and judging):
+            return
+        gevent.sleep(0.05)
+
+
+def _add_tabs(environment: Environment, web_ui: Any, **_: Any) -> None:
     if web_ui is None or not predict_users(environment):
         return
-    table = LiveTable(measurement_of(environment))
-    columns = [{"key": "name", "title": "Load"}, {"key": "value", "title": "Now"}]
-    web_ui.template_args["extended_tabs"] = [{"title": "TF Serving load", "key": _KEY}]
-    web_ui.template_args["extended_tables"] = [{"key": _KEY, "structure": columns}]
+    base_path = (getattr(environment.parsed_options, "web_base_path", None) or "").rstrip("/")
+    live = LiveTabs(environment)
+    web_ui.template_args["extended_tabs"] = [{"title": tab.title, "key": tab.key} for tab in TABS]
+    web_ui.template_args["extended_tables"] = [
+        {"key": tab.key, "structure": [{"key": key, "title": title} for key, title in tab.columns.items()]}
+        for tab in TABS
+    ]
+    # Jinja would sort the names, and options that belong together would not stand together in the start form
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    add_downloads(environment, web_ui, base_path)
+
+    def hold() -> None:
+        from flask import request
+
+        if request.path == base_path + _STATS:
+            _wait_for_verdict(environment)
 
     def add_rows(response: Any) -> Any:
         from flask import request
 
-        if request.path.endswith("/stats/requests") and response.is_json:
-            told = {**response.get_json(), "extended_stats": [{"key": _KEY, "data": table.rows()}]}
+        if request.path == base_path + _STATS and response.is_json:
+            told = {**response.get_json(), "extended_stats": live.stats()}
             response.set_data(json.dumps(told))
         return response
 
+    web_ui.app.before_request(hold)
     web_ui.app.after_request(add_rows)
 
 
-events.init.add_listener(_add_tab)
+events.init.add_listener(_add_tabs)

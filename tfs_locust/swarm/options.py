@@ -44,36 +44,17 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         action.is_secret = secret
         action.is_required = action.is_multiple = False
 
-    # the web form shows each of these texts on one line
+    # The web form shows these one below the other, in this order, and each text on one line. No text has a percent
+    # sign: argparse wants it twice, and the form would show it twice.
+
+    # what is asked
     add("model", "Name of the model on the server. Default: default", metavar="NAME")
     add("version", "Version number to ask for. Default: the server's newest", metavar="N")
     add("version-label", "Version label to ask for instead, such as stable or canary", metavar="LABEL")
     add("signature", "Signature to call. Default: serving_default", metavar="NAME")
     add("rows", "Rows in each request: 8, 1:0.7,8:0.3, trace:FILE, auto or worst. Default: 1", metavar="ROWS")
     add("payload", "What to send: synthetic, a .npz, .npy, .jsonl or PredictionLog file", metavar="SOURCE")
-    add("arrival", "closed; each user's constant:N or poisson:N; trace:FILE. Default: closed", metavar="HOW")
-    add("rate", "Requests per second of the whole run, whatever the answers. Default: none", metavar="N")
-    add("shape", "Load over time: ramp, steps, spike, sine, soak or trace. Default: none", metavar="NAME")
-    add(
-        "shape-param",
-        "As to=500 | duration=10m; unit=rate for requests per second",
-        action=_Several,
-        metavar="NAME=VALUE",
-    )
-    add("find-capacity", "Search the largest load inside the objectives: users, or the rate", action="store_true")
-    add("resolution", "How finely capacity is searched. Default: 5%%", metavar="SHARE")
-    add(
-        "capacity-param",
-        "As start=10 | max=2000 | time=10m | warmup=2s | window=2s",
-        action=_Several,
-        metavar="NAME=VALUE",
-    )
-    add("max-in-flight", "Of each user; beyond it requests are unsent. Default: 1000", metavar="N")
-    add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
     add("payloads", "Distinct payloads, sent in turn. Default: 64; of a file: all", metavar="N")
-    add("engine", "wire (fast) or library (grpcio, geventhttpclient). Default: wire", metavar="NAME")
-    add("connections", "Connections per worker. Default: one per address; REST: as needed", metavar="N")
-    add("check", "Share of answers that are decoded and checked. Default: 1%%", metavar="SHARE")
     add("seed", "Seed of all that is random in payloads. Default: 0", metavar="N")
     add(
         "dim",
@@ -88,23 +69,51 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         metavar="'NAME: VALUE'",
         secret=True,
     )
+    add("check", "Share of answers that are decoded and checked. Default: 0.01", metavar="SHARE")
+
+    # how it is sent, and when
+    add("arrival", "closed; each user's constant:N or poisson:N; trace:FILE. Default: closed", metavar="HOW")
+    add("rate", "Requests per second of the whole run, whatever the answers. Default: none", metavar="N")
+    add("max-in-flight", "Of each user; beyond it requests are unsent. Default: 1000", metavar="N")
+    add("shape", "Load over time: ramp, steps, spike, sine, soak or trace. Default: none", metavar="NAME")
     add(
-        "slo",
-        "Objectives of the verdict, as p99<100ms | error_rate<0.1%%; or: default",
-        action=_Several,
-        metavar="OBJECTIVE",
-    )
-    add("confidence", "How sure a verdict on a quantile or a rate must be. Default: 95%%", metavar="SHARE")
-    add("warmup", "Length of a warm-up that no objective sees, as 10s. Default: none", metavar="TIME")
-    add("drain", "How long requests in flight may take at the end. Default: --tfs-timeout", metavar="TIME")
-    add("report", "Folder to write the report to: JSON, HTML, JUnit, Markdown, percentiles", metavar="DIR")
-    add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
-    add(
-        "limit",
-        "INVALID beyond: send_lag=10ms | cpu=95%% | unsent=0.1%% and others",
+        "shape-param",
+        "As to=500 | duration=10m; unit=rate for requests per second",
         action=_Several,
         metavar="NAME=VALUE",
     )
+    add("find-capacity", "Search the largest load inside the objectives: users, or the rate", action="store_true")
+    add("resolution", "How finely capacity is searched. Default: 0.05", metavar="SHARE")
+    add(
+        "capacity-param",
+        "As start=10 | max=2000 | time=10m | warmup=2s | window=2s",
+        action=_Several,
+        metavar="NAME=VALUE",
+    )
+    add("warmup", "Length of a warm-up that no objective sees, as 10s. Default: none", metavar="TIME")
+    add("timeout", "Deadline of each request, as 10, 10s or 500ms. Default: 10s", metavar="TIME")
+    add("drain", "How long requests in flight may take at the end. Default: --tfs-timeout", metavar="TIME")
+    add("engine", "wire (fast) or library (grpcio, geventhttpclient). Default: wire", metavar="NAME")
+    add("connections", "Connections per worker. Default: one per address; REST: as needed", metavar="N")
+
+    # what is expected of it, and what is written
+    add(
+        "slo",
+        "Objectives of the verdict, as p99<100ms | error_rate<0.001; or: default",
+        action=_Several,
+        metavar="OBJECTIVE",
+    )
+    add("confidence", "How sure a verdict on a quantile or a rate must be. Default: 0.95", metavar="SHARE")
+    add(
+        "limit",
+        "INVALID beyond: send_lag=10ms | cpu=0.95 | unsent=0.001 and others",
+        action=_Several,
+        metavar="NAME=VALUE",
+    )
+    add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
+    add("report", "Folder to write the report to: JSON, HTML, JUnit, Markdown, percentiles", metavar="DIR")
+
+    # what is known of the server
     add("batching-parameters-file", "The server's: advice at the start, and rows chosen by it", metavar="FILE")
     add("server-cpus", "CPUs that the server may use. Default: as many as here", metavar="N")
     add("grpc-max-threads", "The server's. Default: 4 for each of its CPUs", metavar="N")
@@ -123,9 +132,12 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         action=_Several,
         metavar="NAME=PROMQL",
     )
+
+    # for grpcs and https
     add("tls-ca", "For grpcs, https: PEM file of trusted authorities. Default: the system's", metavar="FILE")
     add("tls-cert", "For grpcs, https: PEM file of the client's certificate", metavar="FILE")
     add("tls-key", "For grpcs, https: PEM file of the client's key", metavar="FILE")
+
     # of the process, not of a run: too late to be changed in the web form
     add("metrics-port", "Port for Prometheus; 0: a free one; off. Default: 9646", metavar="PORT", in_page=False)
     add("metrics-address", "Address to serve metrics at. Default: 127.0.0.1", metavar="IP", in_page=False)

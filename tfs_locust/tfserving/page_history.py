@@ -24,9 +24,13 @@ class PageHistory:
     """In the order of time. None: there was no page to read."""
     reason: str = ""
     """Why there was none, the last time that there was none."""
+    restarted: bool = False
+    """Whether a counter went back from one page to the next: known with each look, for a long run has many."""
 
     def see(self, page: Page) -> None:
         """A page was read."""
+        before = next((one for one in reversed(self.looks) if one is not None), None)
+        self.restarted = self.restarted or (before is not None and delta(before, page).restarted)
         self.looks.append(page)
 
     def miss(self, reason: str) -> None:
@@ -45,7 +49,7 @@ class PageHistory:
         pages = self.pages
         if len(pages) < 2:
             return "absent"
-        if any(delta(before, after).restarted for before, after in pairwise(pages)):
+        if self.restarted:
             return "restarted"
         return "read" if self.looks[0] is not None and self.looks[-1] is not None else "partly"
 
@@ -56,8 +60,9 @@ class PageHistory:
         if len(pages) < 2:
             return None
         whole = delta(pages[0], pages[-1], models)
-        parts = [delta(before, after, models) for before, after in pairwise(pages)]
-        return summed(parts, window_s=whole.window_s) if any(part.restarted for part in parts) else whole
+        if not self.restarted:
+            return whole
+        return summed([delta(before, after, models) for before, after in pairwise(pages)], window_s=whole.window_s)
 
     def part(self, index: int, models: Collection[str] | None = None) -> ServerWindow | None:
         """What was counted between look ``index`` and the next; None where one of them read no page."""
