@@ -98,7 +98,7 @@ def _shown(prefix: str) -> set[str]:
     view = aggregate.view()
     verdict = judge(view, parse_objectives(["p99<1s"]))
     server: Any = {"server": {"batching": {"fill_ratio": 1.0, "padding_ratio": 0.0}}}
-    live = Live("r", view, {"U": 1}, 1, 0.0, 1.0, verdict.objectives, verdict, server, {"run": "r"})
+    live = Live("r", view, {"U": 1}, 1, 0.0, 1.0, verdict.objectives, verdict, sections=server, info={"run": "r"})
     ending = {"counter": "_total", "info": "_info"}
     families = list(Exporter(lambda: live, prefix).collect())
     assert all(family.samples for family in families if "warmup" not in family.name)
