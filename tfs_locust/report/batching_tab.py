@@ -7,6 +7,7 @@ from typing import Any
 
 from tfs_locust.report import units
 from tfs_locust.report.live import Live
+from tfs_locust.report.server import why
 
 Section = dict[str, Any]
 Row = dict[str, str]
@@ -91,7 +92,7 @@ def _why(live: Live, server: Section, no_data: str) -> str:
     pages = server["pages"]
     if not pages:
         return f"No metrics page is looked at. {_HOW}"
-    if missed := [f"{page['url']}: {page['reason']}" for page in pages if page["reason"]]:
+    if missed := [f"{page['url']}: {why(page)}" for page in pages if page["reason"]]:
         return f"{'; '.join(missed)}. {_HOW}"
     if live.ended_s is None and any(page["looks"] < 2 for page in pages):
         return "The server's page is looked at every few seconds: numbers come with the second look"

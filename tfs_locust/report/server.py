@@ -230,11 +230,16 @@ def lines(result: Section) -> list[str]:
         told.append(f"server: its window, from about the end of the warm-up on, holds {abs(outside):,} answers {more}")
     told += [one["reason"] for one in server["queries"] if one["reason"]]
     told += [
-        f"metrics page {page['url']}: {page['state']}: {page['reason']}"
+        f"metrics page {page['url']}: {page['state']}: {why(page)}"
         for page in server["pages"]
         if server["asked"] and page["state"] != "read"
     ]
     return told + [f"! {one['id']}: {one['sentence']}" for one in findings(result)]
+
+
+def why(page: Section) -> str:
+    """Why a page could not be used, without its URL, which the reason may begin with; empty if it could."""
+    return str(page["reason"]).removeprefix(f"{page['url']}: ")
 
 
 def findings(result: Section) -> list[Section]:
