@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.pywsgi import WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
@@ -45,13 +47,19 @@ class MetricsApp:
         """So many were answered to their end."""
         self._scraped = Event()
         self._metrics = make_wsgi_app(registry)
+        self._turn = BoundedSemaphore()
 
     def __call__(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
         """Metrics at /metrics, in the format that is asked for, and nothing elsewhere."""
         if environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"there is nothing here; metrics are at {PATH}\n".encode()]
-        return self._counted(self._scraped, self._metrics(environ, start_response))
+        if environ["REQUEST_METHOD"] != "GET":  # it is told so; only a scrape ends the wait for one
+            return self._metrics(environ, start_response)
+        # many at a time make their pages one after the other, and load is sent between: all at once would stop it
+        with self._turn:
+            gevent.sleep(0)
+            return self._counted(self._scraped, self._metrics(environ, start_response))
 
     def _counted(self, scraped: Event, body: Iterable[bytes]) -> Iterator[bytes]:
         yield from body
