@@ -65,3 +65,18 @@ def test_a_restart_between() -> None:
     window = history.window({"m"})
     assert window is not None
     assert (history.state, window.restarted, window.predict_calls, window.window_s) == ("restarted", True, 5 + 3 + 1, 5)
+
+
+def test_nothing_is_counted_twice() -> None:
+    """A live display asks for all stretches after each look: the earlier ones are as they were, for these models."""
+    history = _history(_page(2, 10), _page(5, 12), "cut off", _page(9, 15))
+    first = history.part(0, {"m"})
+    assert (history.state, _counted(history)) == ("read", 7)
+    history.see(_page(1, 20))
+    history.see(_page(3, 25))
+    assert history.part(0, ["m"]) is first
+    other = history.part(0, {"n"})
+    assert first is not None
+    assert other is not None
+    assert (first.predict_calls, other.predict_calls) == (3, 0)
+    assert (history.state, _counted(history)) == ("restarted", 3 + 4 + 1 + 2)

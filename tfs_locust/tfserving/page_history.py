@@ -24,6 +24,24 @@ class PageHistory:
     """In the order of time. None: there was no page to read."""
     reason: str = ""
     """Why there was none, the last time that there was none."""
+    _counted: dict[tuple[int, frozenset[str] | None], ServerWindow] = field(default_factory=dict, repr=False)
+    """What was counted between a look and the one before, for some models. Live displays ask again and again."""
+
+    def _stretches(self, models: Collection[str] | None) -> list[ServerWindow]:
+        """What was counted between each two pages, one after the other."""
+        read = [index for index, page in enumerate(self.looks) if page is not None]
+        return [self._between(before, after, models) for before, after in pairwise(read)]
+
+    def _between(self, before: int, after: int, models: Collection[str] | None) -> ServerWindow:
+        """The same, of two looks that read a page, with none read between."""
+        key = after, None if models is None else frozenset(models)
+        counted = self._counted.get(key)
+        if counted is None:
+            earlier, later = self.looks[before], self.looks[after]
+            assert earlier is not None
+            assert later is not None
+            counted = self._counted[key] = delta(earlier, later, models)
+        return counted
 
     def see(self, page: Page) -> None:
         """A page was read."""
@@ -42,10 +60,10 @@ class PageHistory:
     @property
     def state(self) -> str:
         """``read``; ``partly``: not from the window's beginning to its end; ``restarted``; ``absent``: never two."""
-        pages = self.pages
-        if len(pages) < 2:
+        stretches = self._stretches(None)
+        if not stretches:
             return "absent"
-        if any(delta(before, after).restarted for before, after in pairwise(pages)):
+        if any(one.restarted for one in stretches):
             return "restarted"
         return "read" if self.looks[0] is not None and self.looks[-1] is not None else "partly"
 
@@ -56,10 +74,10 @@ class PageHistory:
         if len(pages) < 2:
             return None
         whole = delta(pages[0], pages[-1], models)
-        parts = [delta(before, after, models) for before, after in pairwise(pages)]
+        parts = self._stretches(models)
         return summed(parts, window_s=whole.window_s) if any(part.restarted for part in parts) else whole
 
     def part(self, index: int, models: Collection[str] | None = None) -> ServerWindow | None:
         """What was counted between look ``index`` and the next; None where one of them read no page."""
         before, after = self.looks[index : index + 2]
-        return None if before is None or after is None else delta(before, after, models)
+        return None if before is None or after is None else self._between(index, index + 1, models)
