@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfs_locust.judge.decide import Judged
+from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict
 from tfs_locust.measure.view import View
 
@@ -25,8 +26,10 @@ class Live:
     """Unix time."""
     ended_s: float | None = None
     """Unix time; None while the run goes on."""
+    asked: tuple[Objective, ...] = ()
+    """The objectives of the run, or of the levels of a search."""
     objectives: tuple[Judged, ...] = ()
-    """What is known of each; empty where only a worker's own part is."""
+    """What is known of each; empty where only a worker's own part is, and in a search, which judges its levels."""
     verdict: Verdict | None = None
     """None while the run goes on."""
     sections: Mapping[str, Any] = field(default_factory=dict)

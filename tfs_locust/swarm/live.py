@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from importlib.metadata import version
+from functools import cache
 
 from locust.env import Environment
 from locust.runners import MasterRunner
 
 from tfs_locust.report.live import Live
+from tfs_locust.swarm.judging import version_of
 from tfs_locust.swarm.measurement import measurement_of
 
 
@@ -33,6 +34,7 @@ def whole_run(environment: Environment) -> Live | None:
         users=dict(users),
         target_users=target,
         started_s=judgement.started_s,
+        asked=measurement.objectives,
         ended_s=judgement.ended_s,
         objectives=judgement.objectives_so_far(view) if verdict is None else verdict.objectives,
         verdict=verdict,
@@ -43,7 +45,8 @@ def whole_run(environment: Environment) -> Live | None:
 
 def own_part(environment: Environment) -> Live | None:
     """What this worker has measured itself; None as long as it sent nothing."""
-    recorder, runner = measurement_of(environment).last_recorder, environment.runner
+    measurement, runner = measurement_of(environment), environment.runner
+    recorder = measurement.last_recorder
     if recorder is None or runner is None:
         return None
     return Live(
@@ -52,6 +55,7 @@ def own_part(environment: Environment) -> Live | None:
         users=dict(runner.user_classes_count),
         target_users=runner.target_user_count,
         started_s=recorder.started_s,
+        asked=measurement.objectives,
         info=_info(environment, recorder.run_id) | {"worker": recorder.tally.worker},
     )
 
@@ -62,6 +66,11 @@ def _info(environment: Environment, run_id: str) -> dict[str, str]:
         "run": run_id,
         "locustfile": str(getattr(options, "locustfile", None) or ""),
         "host": environment.host or "",
-        "version": version("tfs-locust"),
-        "locust_version": version("locust"),
+        **_versions(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: they stand in files."""
+    return {"version": version_of("tfs-locust"), "locust_version": version_of("locust")}

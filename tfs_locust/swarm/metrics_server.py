@@ -54,12 +54,13 @@ class MetricsApp:
         if environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"there is nothing here; metrics are at {PATH}\n".encode()]
-        if environ["REQUEST_METHOD"] != "GET":  # it is told so; only a scrape ends the wait for one
-            return self._metrics(environ, start_response)
         # many at a time make their pages one after the other, and load is sent between: all at once would stop it
         with self._turn:
             gevent.sleep(0)
-            return self._counted(self._scraped, self._metrics(environ, start_response))
+            scraped = self._scraped
+            body: Iterable[bytes] = self._metrics(environ, start_response)
+        # other methods are told that they are not known; only a scrape ends the wait for one
+        return self._counted(scraped, body) if environ["REQUEST_METHOD"] == "GET" else body
 
     def _counted(self, scraped: Event, body: Iterable[bytes]) -> Iterator[bytes]:
         yield from body
