@@ -279,6 +279,25 @@ def test_a_gateway_that_is_none(run: Callable[..., list[str]], locust: Start) ->
     assert "Traceback" not in process.output
 
 
+def test_the_page_does_not_wait_for_a_gateway(serving: Serving, locust_web: Callable[..., LocustWeb]) -> None:
+    """One that never answers keeps neither the end of a run in the page waiting, nor is it asked twice of one run."""
+    silent = threading.Event()
+    with _answering(lambda _: silent.wait(30) and None) as url:
+        file = Interface("grpc", serving.grpc).locustfile
+        web = locust_web("-f", file, "--host", serving.grpc, "--tfs-model", "dense", "--tfs-pushgateway", url)
+        web.wait_for_page()
+        web.post("/swarm", {**web.form(), "user_count": 2, "spawn_rate": 2})
+        wait_until(lambda: sum(web.rows().values()) > 10, saying=lambda: web.output)
+        begin = time.monotonic()
+        web.post("/stop")
+        assert time.monotonic() - begin < 8
+        web.process.send_signal(signal.SIGINT)
+        web.wait_for("Shutting down")
+        silent.set()
+        web.wait()
+    assert web.output.count(f"--tfs-pushgateway {url}: the metrics could not be pushed: ") == 1
+
+
 @pytest.mark.long
 def test_a_gateway_that_answers_byte_by_byte(run: Callable[..., list[str]], locust: Start) -> None:
     """However slowly it answers, the process has ended ten seconds later."""

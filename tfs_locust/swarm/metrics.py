@@ -48,6 +48,7 @@ class Telling:
         self._is_ending = False
         self._pushed = ""
         """The run that the gateway was told of, or could not be."""
+        self._pushing: gevent.Greenlet[..., None] | None = None
 
     def begin(self) -> None:
         """Serve them on a port, if that can be had."""
@@ -96,6 +97,8 @@ class Telling:
         """The process is about to end: push what there is to push, wait for a last scrape, and close the port."""
         self._is_ending = True
         self.push()
+        if self._pushing is not None:
+            self._pushing.join()
         if self._server is not None:
             self._linger(self._server)
             self._server.stop(timeout=1)
@@ -116,6 +119,10 @@ class Telling:
         except KeyboardInterrupt:
             self.app.wait_no_more()
             Event().wait()
+
+    def push_beside(self) -> None:
+        """The same, while all else goes on: a page is not kept waiting for a gateway."""
+        self._pushing = gevent.spawn(self.push)
 
     def push(self) -> None:
         """Give the whole run's numbers to the gateway, where there is one; once, also where that fails."""
@@ -157,7 +164,7 @@ def _begin(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None
     if web_ui is not None:
         _add_to_page(web_ui, getattr(environment.parsed_options, "web_base_path", None) or "", telling.app)
     if not starts_by_itself(environment):  # a page sees one run after the other
-        environment.events.test_stop.add_listener(lambda **_: telling.push())
+        environment.events.test_stop.add_listener(lambda **_: telling.push_beside())
     if isinstance(runner, MasterRunner) and environment.parsed_options is not None:
         environment.events.test_start.add_listener(lambda **_: _keep_own(environment.parsed_options))
     environment.events.quitting.add_listener(lambda **_: telling.end_sooner())
