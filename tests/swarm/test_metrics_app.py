@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tfs_locust.swarm.metrics_server import PATH, MetricsApp
+from tfs_locust.swarm.metrics_server import PATH, GivingWay, MetricsApp
 
 SCRAPE: dict[str, Any] = {"PATH_INFO": PATH, "QUERY_STRING": "", "REQUEST_METHOD": "GET"}
 
@@ -66,3 +66,43 @@ def test_many_scrapes_at_a_time_leave_turns_between() -> None:
     counting.kill()
     assert app.scrapes == 100
     assert len(set(turns.looks)) == 100
+
+
+def test_one_that_asks_again_and_again_does_not_keep_others_waiting() -> None:
+    """Nobody waits for more than a page or two of somebody else's."""
+    app = MetricsApp(CollectorRegistry())
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            list(app(SCRAPE, lambda *_: None))
+
+    greedy = gevent.spawn(ask, 1000)
+    gevent.idle()
+    before = app.scrapes
+    gevent.spawn(ask, 1).join(timeout=10)
+    greedy.kill()
+    assert app.scrapes - before <= 5
+
+
+class _Three(Collector):
+    """Three series."""
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily(name, name, value=1) for name in "abc"]
+
+
+def test_all_else_has_a_turn_between_series() -> None:
+    """Also what waits for a time, as requests that are due do: it is not put off until the page is made."""
+    turn = 0
+
+    def due() -> None:
+        nonlocal turn
+        while True:
+            gevent.sleep(0.00001)
+            turn += 1
+
+    waiting = gevent.spawn(due)
+    seen = [(metric.name, turn) for metric in GivingWay(_Three()).collect()]
+    waiting.kill()
+    assert [name for name, _ in seen] == ["a", "b", "c"]
+    assert seen[0][1] < seen[1][1] < seen[2][1]

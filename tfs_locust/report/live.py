@@ -26,8 +26,6 @@ class Live:
     """Unix time."""
     ended_s: float | None = None
     """Unix time; None while the run goes on."""
-    asked: tuple[Objective, ...] = ()
-    """The objectives of the run, or of the levels of a search."""
     objectives: tuple[Judged, ...] = ()
     """What is known of each; empty where only a worker's own part is, and in a search, which judges its levels."""
     verdict: Verdict | None = None
@@ -36,3 +34,5 @@ class Live:
     """``server`` and ``diagnosis``, as the report has them."""
     info: Mapping[str, str] = field(default_factory=dict)
     """What was run and where."""
+    asked: tuple[Objective, ...] = ()
+    """The objectives of the run, or of the levels of a search."""

@@ -11,6 +11,7 @@ from locust.runners import MasterRunner
 from tfs_locust.report.live import Live
 from tfs_locust.swarm.judging import version_of
 from tfs_locust.swarm.measurement import measurement_of
+from tfs_locust.swarm.metrics_server import give_way
 
 
 def whole_run(environment: Environment) -> Live | None:
@@ -19,6 +20,7 @@ def whole_run(environment: Environment) -> Live | None:
     judgement, view = measurement.judgement, measurement.view()
     if judgement is None or view is None:
         return None
+    verdict, ended_s = judgement.verdict, judgement.ended_s
     runner = environment.runner
     users = (
         {}
@@ -26,8 +28,8 @@ def whole_run(environment: Environment) -> Live | None:
         else (runner.reported_user_classes_count if isinstance(runner, MasterRunner) else runner.user_classes_count)
     )
     target = getattr(runner, "target_user_count", 0) or 0
-    verdict = judgement.verdict
     sections = judgement.sections(view, users=target)
+    give_way()  # it takes milliseconds to judge: requests that are due meanwhile come first
     return Live(
         judgement.run_id,
         view,
@@ -35,7 +37,7 @@ def whole_run(environment: Environment) -> Live | None:
         target_users=target,
         started_s=judgement.started_s,
         asked=measurement.objectives,
-        ended_s=judgement.ended_s,
+        ended_s=ended_s,
         objectives=judgement.objectives_so_far(view) if verdict is None else verdict.objectives,
         verdict=verdict,
         sections=sections,

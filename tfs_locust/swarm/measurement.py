@@ -65,8 +65,8 @@ class Measurement:
         """How the run stands where it is led, or how it ended; without a timeline. None before the first."""
         if self.judgement is None:
             return None
-        if self.recorder is not None:
-            self.judgement.accept(self.recorder.report())
+        if self.recorder is not None:  # a single process: all there is, and sooner had than by a report
+            return self.recorder.view()
         return self.judgement.view(timeline=False)
 
 

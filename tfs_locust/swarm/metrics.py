@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, push_to_gatew
 from tfs_locust.report.exporter import RUN, WORKER, Exporter
 from tfs_locust.swarm.live import own_part, whole_run
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
-from tfs_locust.swarm.metrics_server import LINGER_S, PATH, USUAL_PORT, MetricsApp, MetricsSettings, serve
+from tfs_locust.swarm.metrics_server import LINGER_S, PATH, USUAL_PORT, GivingWay, MetricsApp, MetricsSettings, serve
 from tfs_locust.swarm.settings import read_settings
 
 _JOB = "tfs_locust"
@@ -41,7 +41,8 @@ class Telling:
         self._is_worker = isinstance(environment.runner, WorkerRunner)
         look = own_part if self._is_worker else whole_run
         self._registry = CollectorRegistry()
-        self._registry.register(Exporter(partial(look, environment), WORKER if self._is_worker else RUN))
+        exporter = Exporter(partial(look, environment), WORKER if self._is_worker else RUN)
+        self._registry.register(GivingWay(exporter))
         ProcessCollector(registry=self._registry)
         self.app = MetricsApp(self._registry)
         self._server: WSGIServer | None = None
