@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.cell import WARMUP
 from tfs_locust.measure.sample import Outcome, Sample
 from tfs_locust.measure.tally import Tally, unsent
-from tfs_locust.report.exporter import MOST_KEYS, WORKER, Exporter
+from tfs_locust.report.exporter import MOST_KEYS, MOST_NAMES, WORKER, Exporter
 from tfs_locust.report.live import Live
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -38,8 +39,8 @@ def live(
     verdict = judge(view, objectives) if ended else None
     judged = judge_all(view, objectives)
     return Live(
-        run_id, view, {"A": 3}, 5, 1_700_000_000.0, objectives=judged, verdict=verdict, info={"run": run_id},
-        ended_s=1_700_000_010.0 if ended else None,
+        run_id, view, {"A": 3}, 5, 1_700_000_000.0, asked=objectives, objectives=judged, verdict=verdict,
+        info={"run": run_id}, ended_s=1_700_000_010.0 if ended else None,
     )  # fmt: skip
 
 
@@ -109,6 +110,23 @@ def test_labels_stay_bounded() -> None:
     assert all(after[one] >= value for one, value in before.items() if one[0].endswith("_total"))
     run = live(samples[9_000:9_010], run_id="s")
     assert total(series(exporter), "tfs_locust_requests_total", version="9005") == 1
+
+
+def test_names_of_pages_leave_room_for_models() -> None:
+    """Plain Locust users may name a thousand pages: what is sent to models afterwards still has series of its own."""
+    pages = [sample(MS, model="", scenario=f"/page/{number}") for number in range(1_000)]
+    shown = series(Exporter(lambda: live(pages + [sample(MS, version=str(number)) for number in range(300)])))
+    assert len({labels for name, labels in shown if name == "tfs_locust_requests_total"}) == MOST_NAMES + MOST_KEYS + 1
+    assert total(shown, "tfs_locust_requests_total") == 1_300
+    assert total(shown, "tfs_locust_requests_total", version=str(MOST_KEYS - 1)) == 1
+
+
+def test_edges_stay_when_a_search_has_ended() -> None:
+    """A search has no verdict on the run's objectives; the edges at their bounds are there until its end."""
+    searched = replace(live([sample(MS)], "p99<123ms", ended=True), objectives=())
+    shown = series(Exporter(lambda: searched))
+    assert total(shown, "tfs_locust_response_time_seconds_bucket", le="0.123") == 1
+    assert not [name for name, _ in shown if "_slo_" in name]
 
 
 def test_counters_never_fall_in_a_run() -> None:

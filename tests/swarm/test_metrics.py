@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import json
 import re
 import signal
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +31,7 @@ def run(serving: Serving) -> Callable[..., list[str]]:
     """Arguments of a short headless run whose report goes to ``out``, with some failures of a kind."""
 
     def arguments(*more: str, run_time: str = "2s") -> list[str]:
-        given = ["--tfs-report", "out", "--tfs-slo", "p99<2s", "--tfs-rows", "2", *more]
+        given = ["--tfs-report", "out", "--tfs-slo", "p50<5s", "--tfs-rows", "2", *more]
         return Interface("grpc", serving.grpc).arguments(*given, users=4, run_time=run_time)
 
     return arguments
@@ -156,6 +159,58 @@ def test_the_wait_can_be_ended(ending: signal.Signals, run: Callable[..., list[s
     assert "Traceback" not in process.output
 
 
+_OWN = """
+from locust import events
+from tfs_locust import GrpcPredictUser
+
+class Dense(GrpcPredictUser):
+    pass
+
+@events.test_start.add_listener
+def say(environment, **_):
+    print("OPTIONS", {n: v for n, v in vars(environment.parsed_options).items() if n in
+        ("tfs_metrics_linger", "tfs_metrics_port", "tfs_metrics_address", "tfs_pushgateway", "tfs_rows")}, flush=True)
+"""
+
+
+def test_a_worker_keeps_its_own_options(run: Callable[..., list[str]], locust: Start, tmp_path: Path) -> None:
+    """Locust gives a worker all options of its master. Those of a process stay its own: one that joins a run under way
+    may hear of the run before it has read them."""
+    (tmp_path / "own.py").write_text(_OWN)
+    port = str(free_port())
+    at = ["--master-port", port]
+    given = ["--master", "--expect-workers", "1", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+    given += ["--tfs-metrics-address", "localhost", "--tfs-metrics-linger", "0"]
+    master = locust(*run(*given, "-f", str(tmp_path / "own.py"), run_time="1s"))
+    worker = locust("--worker", *at, "-f", str(tmp_path / "own.py"), "--tfs-metrics-linger", "1s", "--tfs-rows", "1")
+    master.wait()
+    assert worker.wait() == 0, worker.output
+    own = {"metrics_port": "off", "metrics_address": None, "metrics_linger": "1s", "pushgateway": None, "rows": "2"}
+    (told,) = re.findall(r"OPTIONS (.*)", worker.output)
+    assert ast.literal_eval(told) == {f"tfs_{name}": value for name, value in own.items()}
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_terminated_run_waits_for_a_scrape(processes: int, run: Callable[..., list[str]], locust: Start) -> None:
+    """SIGTERM ends a run as its run time does: the last scrape can still come, and has the report's numbers."""
+    more = in_processes(processes - 1) if processes > 1 else []
+    port = str(free_port())
+    process = locust(*run("--tfs-metrics-linger", "60s", "--tfs-metrics-port", port, *more, run_time="60s"))
+    whole, *workers = _urls(process, processes)
+    wait_until(lambda: _total(_scrape(whole), "tfs_locust_requests_total") > 0)
+    process.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: process.output.count(_WAITS) == processes, saying=lambda: process.output)
+    for url in workers:
+        _scrape(url)
+    last = _scrape(whole)
+    assert process.wait(15) == 3, process.output
+    assert _total(last, "tfs_locust_requests_total") == _report(process)["totals"]["requests"] > 0
+    assert last["tfs_locust_verdict", (("state", "INVALID"),)] == 1
+    assert process.output.count("verdict: INVALID") == 1
+    assert "Traceback" not in process.output
+    process.assert_nothing_left()
+
+
 class _Gateway(http.server.BaseHTTPRequestHandler):
     """Keeps what it is given."""
 
@@ -193,6 +248,79 @@ def test_a_gateway_that_is_not_there(run: Callable[..., list[str]], locust: Star
     process = locust(*run("--tfs-pushgateway", url, run_time="1s"))
     assert process.wait() == 0, process.output
     assert f"--tfs-pushgateway {url}: the metrics could not be pushed: " in process.output
+
+
+@contextmanager
+def _answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that answers what it is asked in its own way; gives its URL."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_gateway_that_is_none(run: Callable[..., list[str]], locust: Start) -> None:
+    """What answers is no HTTP server: the log says so, and the wait for a scrape still comes."""
+    with _answering(lambda it: it.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as url:
+        more = ("--tfs-metrics-port", "0", "--tfs-metrics-linger", "60s")
+        process = locust(*run("--tfs-pushgateway", url, *more, run_time="1s"))
+        process.wait_for(_WAITS)
+        _scrape(*_urls(process))
+        assert process.wait() == 0, process.output
+    assert f"--tfs-pushgateway {url}: the metrics could not be pushed: SSH-2.0" in process.output
+    assert "Traceback" not in process.output
+
+
+def test_the_page_does_not_wait_for_a_gateway(serving: Serving, locust_web: Callable[..., LocustWeb]) -> None:
+    """One that never answers keeps neither the end of a run in the page waiting, nor is it asked twice of one run."""
+    silent = threading.Event()
+    with _answering(lambda _: silent.wait(30) and None) as url:
+        file = Interface("grpc", serving.grpc).locustfile
+        web = locust_web("-f", file, "--host", serving.grpc, "--tfs-model", "dense", "--tfs-pushgateway", url)
+        web.wait_for_page()
+        web.post("/swarm", {**web.form(), "user_count": 2, "spawn_rate": 2})
+        wait_until(lambda: sum(web.rows().values()) > 10, saying=lambda: web.output)
+        begin = time.monotonic()
+        web.post("/stop")
+        assert time.monotonic() - begin < 8
+        web.process.send_signal(signal.SIGINT)
+        web.wait_for("Shutting down")
+        silent.set()
+        web.wait()
+    assert web.output.count(f"--tfs-pushgateway {url}: the metrics could not be pushed: ") == 1
+
+
+@pytest.mark.long
+def test_a_gateway_that_answers_byte_by_byte(run: Callable[..., list[str]], locust: Start) -> None:
+    """However slowly it answers, the process has ended ten seconds later."""
+
+    def slowly(it: socket.socket) -> None:
+        for _ in range(300):
+            it.sendall(b"H")
+            time.sleep(0.1)
+
+    with _answering(slowly) as url:
+        process = locust(*run("--tfs-pushgateway", url, run_time="1s"))
+        process.wait_for("Shutting down")
+        assert process.wait(15) == 0, process.output
+    assert f"--tfs-pushgateway {url}: the metrics could not be pushed: " in process.output
+
+
+def test_an_address_that_is_not_here(run: Callable[..., list[str]], locust: Start) -> None:
+    """The log names the option that is to be changed, and the run goes on."""
+    process = locust(*run("--tfs-metrics-address", "192.0.2.1", run_time="1s"), TFS_METRICS_PORT="")
+    assert process.wait() == 0, process.output
+    assert "--tfs-metrics-address 192.0.2.1: no metrics are served: " in process.output
+    assert "another is taken" not in process.output
 
 
 def test_in_the_web_page(serving: Serving, locust_web: Callable[..., LocustWeb]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,31 @@ def test_that_many_more_requests_decide(k: int, n: int) -> None:
     total = n + more
     bad = k if more == 0 else math.ceil(k / n * total) if k / n < 0.01 else math.floor(k / n * total)
     assert decide(bad, total, 0.01, 0.95) is not Decision.UNDECIDED
+
+
+@given(st.integers(1, 10**5), st.floats(0.0001, 0.9999), st.integers(-4, 4))
+def test_long_sums_are_the_sums_of_their_terms(n: int, p: float, deviations: int) -> None:
+    """Tails of thousands of terms, summed many at a time, agree with each other: together they make one."""
+    k = min(max(round(n * p + deviations * math.sqrt(n * p * (1 - p))), 0), n)
+    assert at_most(k, n, p) + at_least(k + 1, n, p) == pytest.approx(1, abs=1e-7)
+    assert at_most(k, n, p) - at_most(k - 1, n, p) == pytest.approx(
+        math.exp(
+            math.lgamma(n + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(n - k + 1)
+            + k * math.log(p)
+            + (n - k) * math.log1p(-p)
+        ),
+        abs=1e-7,
+    )
+
+
+def test_a_share_near_the_allowed_one_is_told_of_soon() -> None:
+    """Of ten million requests the far more that would decide are found by sums of some hundred thousand terms, which
+    live displays must not wait for."""
+    begin = time.process_time()
+    assert requests_to_decide(99_990, 10**7, 0.01, 0.95) == pytest.approx(2.6777e10, rel=1e-3)
+    assert time.process_time() - begin < 0.4  # one by one it takes longer on any machine
 
 
 def test_no_data_decides_nothing() -> None:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.measured import MS, SECOND, sample, samples
+from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.cell import DRAIN, RUN, WARMUP, CellKey
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.tally import Tally, unsent
+from tfs_locust.measure.window import between
 
 
 def over_the_wire(snapshot: Snapshot) -> Snapshot:
@@ -149,3 +151,17 @@ def test_what_was_checked_and_who_answered() -> None:
     tally.checked, tally.peers = 3, {"127.0.0.1:1": 2}
     got = over_the_wire(tally.snapshot(0))
     assert (got.checked, got.peers) == (3, {"127.0.0.1:1": 2})
+
+
+def test_a_look_stays_as_it_is() -> None:
+    """What is recorded after a look changes nothing in the view made of it, health included: two looks have a stretch
+    of the run between them."""
+    tally, views = Tally("w", 1, origin_ns=0), []
+    for _ in range(2):
+        tally.record(sample(3 * MS, lag_ns=MS))
+        aggregate = Aggregate()
+        aggregate.accept(tally.look(SECOND))
+        views.append(aggregate.view(timeline=False))
+    (worker,) = between(*views).workers
+    assert worker.health.send_lag.count == 1
+    assert [cell.count for view in views for cell in view.cells.values()] == [1, 2]

@@ -9,7 +9,12 @@ from __future__ import annotations
 import math
 from enum import Enum
 
+import numpy as np
+
 _NEGLIGIBLE = 1e-17
+_FIRST = 32
+"""So many terms are summed at once, at first: of millions of requests thousands are needed, and each live display asks.
+"""
 
 
 class Decision(str, Enum):
@@ -111,7 +116,7 @@ def requests_to_decide(k: int, n: int, allowed: float, confidence: float) -> int
         if high > 10**12:
             return None
     low = high // 2
-    while high - low > 1:
+    while high - low > max(1, high // 10_000):
         middle = (low + high) // 2
         low, high = (low, middle) if decided(middle) else (middle, high)
     return max(high - n, 1)
@@ -131,10 +136,13 @@ def _sum_down(k: int, n: int, p: float) -> float:
     """P(X <= k) for k not above the mean: the terms fall from k on down."""
     odds = (1.0 - p) / p
     term = total = _term(k, n, p)
+    size = _FIRST
     while k > 0 and term > _NEGLIGIBLE * total:
-        term *= k / (n - k + 1) * odds
-        total += term
-        k -= 1
+        at = np.arange(k, max(k - size, 0), -1, dtype=np.float64)
+        terms = term * np.cumprod(at / (n - at + 1) * odds)
+        term, total = float(terms[-1]), total + float(terms.sum())
+        k -= len(at)
+        size *= 2
     return min(total, 1.0)
 
 
@@ -142,8 +150,11 @@ def _sum_up(k: int, n: int, p: float) -> float:
     """P(X >= k) for k not below the mean: the terms fall from k on up."""
     odds = p / (1.0 - p)
     term = total = _term(k, n, p)
+    size = _FIRST
     while k < n and term > _NEGLIGIBLE * total:
-        term *= (n - k) / (k + 1) * odds
-        total += term
-        k += 1
+        at = np.arange(k, min(k + size, n), dtype=np.float64)
+        terms = term * np.cumprod((n - at) / (at + 1) * odds)
+        term, total = float(terms[-1]), total + float(terms.sum())
+        k += len(at)
+        size *= 2
     return min(total, 1.0)

@@ -137,6 +137,9 @@ class Histogram:
     def replace(self, before: Histogram, after: Histogram) -> None:
         """Count ``after`` instead of ``before``, an earlier state of the same that was counted in here."""
         earlier, own = before.buckets, self.buckets
+        if not earlier and not own:
+            self.buckets = dict(after.buckets)
+            earlier = after.buckets
         for bucket, count in after.buckets.items():
             more = count - earlier.get(bucket, 0)
             if more:

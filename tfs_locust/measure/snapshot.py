@@ -27,6 +27,11 @@ class Health:
     watched_ns: int = 0
     """The time over which the two shares were measured; 0 if that was not told, and then they cannot be subtracted."""
 
+    def copy(self) -> Health:
+        """Another one with the same values."""
+        shares = (self.cpu_share, self.throttled_share, self.watched_ns)
+        return Health(self.send_lag.copy(), self.loop_lag.copy(), *shares)
+
     def since(self, before: Health) -> Health:
         """How the generator fared after ``before``, an earlier state of this one.
 

@@ -183,7 +183,7 @@ class Tally:
             finished=self.finished,
             offered=self.offered,
             offered_apart=self.offered_apart,
-            health=self.health,
+            health=self.health.copy(),
             cells=self.cells,
             seconds=self.seconds,
             checked=self.checked,

@@ -35,6 +35,8 @@ WORKER = "tfs_locust_worker"
 MOST_KEYS = 200
 """So many combinations of scenario, protocol, model, version and outcome have series of their own. What comes later in
 a run is put together as ``other``: a server with ten thousand versions must not make ten thousand series."""
+MOST_NAMES = 50
+"""And so many of plain Locust users, which know no model: names of many pages leave room for what is measured."""
 
 _OTHER = "other"
 _LABELS = Key._fields
@@ -59,6 +61,8 @@ class Exporter(Collector):
         self._run_id = ""
         self._known: set[Key] = set()
         """The keys that have series of their own, in the run at hand."""
+        self._names = 0
+        """How many of these know no model."""
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: names depend on no run, but to find them out would take a look at one."""
@@ -70,9 +74,9 @@ class Exporter(Collector):
         if live is None:
             return
         if live.run_id != self._run_id:
-            self._run_id, self._known = live.run_id, set()
+            self._run_id, self._known, self._names = live.run_id, set(), 0
         view = live.view
-        yield from self._requests(view, [one.objective for one in live.objectives])
+        yield from self._requests(view, live.asked)
         yield from self._load(live)
         yield from self._generator(view)
         if self._prefix == RUN:
@@ -109,16 +113,23 @@ class Exporter(Collector):
         warmup: dict[Key, list[Cell]] = {}
         for cell_key, cell in view.cells.items():
             key = cell_key.key
-            if key not in self._known:
-                if len(self._known) < MOST_KEYS:
-                    self._known.add(key)
-                else:
-                    key = Key(_OTHER, _OTHER, _OTHER, _OTHER, key.outcome)
+            if not self._has_its_own(key):
+                key = Key(_OTHER, _OTHER, _OTHER, _OTHER, key.outcome)
             (warmup if cell_key.phase == WARMUP else judged).setdefault(key, []).append(cell)
         return (
             {key: _merged(cells) for key, cells in judged.items()},
             {key: _merged(cells) for key, cells in warmup.items()},
         )
+
+    def _has_its_own(self, key: Key) -> bool:
+        """Whether a key has series of its own; a new one gets them where there is room."""
+        if key in self._known:
+            return True
+        if self._names >= MOST_NAMES if not key.model else len(self._known) - self._names >= MOST_KEYS:
+            return False
+        self._known.add(key)
+        self._names += not key.model
+        return True
 
     def _load(self, live: Live) -> Iterator[Metric]:
         view = live.view

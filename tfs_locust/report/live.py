@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfs_locust.judge.decide import Judged
+from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict
 from tfs_locust.measure.view import View
 
@@ -26,7 +27,7 @@ class Live:
     ended_s: float | None = None
     """Unix time; None while the run goes on."""
     objectives: tuple[Judged, ...] = ()
-    """What is known of each; empty where only a worker's own part is."""
+    """What is known of each; empty where only a worker's own part is, and in a search, which judges its levels."""
     verdict: Verdict | None = None
     """None while the run goes on."""
     so_far: Verdict | None = None
@@ -37,3 +38,5 @@ class Live:
     """``server`` and ``diagnosis``, as the report has them."""
     info: Mapping[str, str] = field(default_factory=dict)
     """What was run and where."""
+    asked: tuple[Objective, ...] = ()
+    """The objectives of the run, or of the levels of a search."""

@@ -182,10 +182,11 @@ def _loads(window: ServerWindow) -> list[Section]:
 def _timeline(watched: Watched, models: Collection[str] | None, started_s: float) -> Section:
     """Columns of equal length, an entry for each stretch between two looks."""
     times = watched.looked_at_s
-    parts = []
+    parts: list[ServerWindow | None] = []
     for index in range(len(times) - 1):
         seen = [one for one in (history.part(index, models) for history in watched.histories) if one is not None]
-        parts.append(summed(seen, window_s=times[index + 1] - times[index]) if seen else None)
+        part = seen[0] if len(seen) == 1 else summed(seen, window_s=times[index + 1] - times[index]) if seen else None
+        parts.append(part)
     return {
         "from_s": [round(at_s - started_s, 3) for at_s in times[:-1]],
         "to_s": [round(at_s - started_s, 3) for at_s in times[1:]],

@@ -73,10 +73,8 @@ def add_downloads(environment: Environment, web_ui: Any, base_path: str) -> None
 
 
 def _result(environment: Environment) -> Result | None:
-    measurement = measurement_of(environment)
-    if measurement.view() is None or measurement.judgement is None:
-        return None
-    return measurement.judgement.result_so_far(*asked_for(environment))
+    judgement = measurement_of(environment).heard()
+    return None if judgement is None else judgement.result_so_far(*asked_for(environment))
 
 
 def _file_name(result: Result, name: str) -> str:

@@ -104,7 +104,9 @@ class Judgement:
         return [one.objective.expression for one in hopeless(view, self.objectives, self._settings.confidence)]
 
     def objectives_so_far(self, view: View) -> tuple[Judged, ...]:
-        """What is known of each objective."""
+        """What is known of each objective; none in a search, which judges its levels and not the run."""
+        if self._settings.find_capacity:
+            return ()
         return judge_all(view, self.objectives, self._settings.confidence)
 
     @property
@@ -165,12 +167,13 @@ class Judgement:
     def conclude(self, options: dict[str, Any], hosts: list[str], users: int) -> Result:
         """Judge, once; write the report where one is asked for."""
         if self.result is None:
-            view = self.view()
+            # from here on nothing is shown that is not in the report, whoever still reports
+            view = self._last_view = self.view()
             watched = Watched() if self.servers is None else self.servers.watched()
             watched = replace(watched, answers=self._ask(view))
             sections = server_sections(view, watched, users=users, started_s=self.started_s)
             self.verdict = self._judge(view, sections)
-            self._last_view, self.ended_s = view, time.time()
+            self.ended_s = time.time()
             self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
             for finding in findings(self.result):
                 _logger.warning("%s: %s", finding["id"], finding["sentence"])
@@ -224,12 +227,13 @@ class Judgement:
             "users": users,
             "options": options,
             "seed": self._settings.seed,
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+            "versions": {"python": platform.python_version(), **{name: version_of(name) for name in _PACKAGES}},
             "machine": {"name": platform.node(), "system": platform.platform(), "cores": os.cpu_count()},
         }
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """``?`` where it is not installed but run from its folder."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import replace
-from importlib.metadata import version
+from functools import cache
 
 from locust.env import Environment
 from locust.runners import MasterRunner
 
 from tfs_locust.judge.decide import Judged
 from tfs_locust.report.live import Live
-from tfs_locust.swarm.judging import Judgement
+from tfs_locust.swarm.judging import Judgement, version_of
 from tfs_locust.swarm.measurement import measurement_of
+from tfs_locust.swarm.metrics_server import give_way
 
 
 def whole_run(environment: Environment, *, judged: bool = True) -> Live | None:
@@ -22,6 +23,7 @@ def whole_run(environment: Environment, *, judged: bool = True) -> Live | None:
     judgement, view = measurement.judgement, measurement.view()
     if judgement is None or view is None:
         return None
+    verdict, ended_s = judgement.verdict, judgement.ended_s
     runner = environment.runner
     users = (
         {}
@@ -29,18 +31,19 @@ def whole_run(environment: Environment, *, judged: bool = True) -> Live | None:
         else (runner.reported_user_classes_count if isinstance(runner, MasterRunner) else runner.user_classes_count)
     )
     target = getattr(runner, "target_user_count", 0) or 0
-    verdict = judgement.verdict
+    sections = judgement.sections(view, users=target)
     objectives: tuple[Judged, ...] = () if verdict is None else verdict.objectives
     if verdict is None and judged:
+        give_way()  # it takes milliseconds to judge: requests that are due meanwhile come first
         objectives = judgement.objectives_so_far(view)
-    sections = judgement.sections(view, users=target)
     return Live(
         judgement.run_id,
         view,
         users=dict(users),
         target_users=target,
         started_s=judgement.started_s,
-        ended_s=judgement.ended_s,
+        asked=measurement.objectives,
+        ended_s=ended_s,
         objectives=objectives,
         verdict=verdict,
         searches=judgement.searches,
@@ -60,7 +63,8 @@ def judged_so_far(live: Live, judgement: Judgement) -> Live:
 
 def own_part(environment: Environment) -> Live | None:
     """What this worker has measured itself; None as long as it sent nothing."""
-    recorder, runner = measurement_of(environment).last_recorder, environment.runner
+    measurement, runner = measurement_of(environment), environment.runner
+    recorder = measurement.last_recorder
     if recorder is None or runner is None:
         return None
     return Live(
@@ -69,6 +73,7 @@ def own_part(environment: Environment) -> Live | None:
         users=dict(runner.user_classes_count),
         target_users=runner.target_user_count,
         started_s=recorder.started_s,
+        asked=measurement.objectives,
         info=_info(environment, recorder.run_id) | {"worker": recorder.tally.worker},
     )
 
@@ -79,6 +84,11 @@ def _info(environment: Environment, run_id: str) -> dict[str, str]:
         "run": run_id,
         "locustfile": str(getattr(options, "locustfile", None) or ""),
         "host": environment.host or "",
-        "version": version("tfs-locust"),
-        "locust_version": version("locust"),
+        **_versions(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: they stand in files."""
+    return {"version": version_of("tfs-locust"), "locust_version": version_of("locust")}

@@ -19,7 +19,7 @@ from locust.runners import (
     WorkerRunner,
 )
 
-from tfs_locust.judge.slo import ObjectiveError
+from tfs_locust.judge.slo import Objective, ObjectiveError
 from tfs_locust.measure.view import View
 from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.conductor import Conductor
@@ -45,6 +45,8 @@ class Measurement:
         self.last_recorder: Recorder | None = None
         """The same, kept to be shown until the next run."""
         self.judgement: Judgement | None = None
+        self.objectives: tuple[Objective, ...] = ()
+        """Of the run at hand, or of the last."""
         self.open_loop: OpenLoop | None = None
         """Where load is sent by schedules."""
         self.conductor: Conductor | None = None
@@ -63,9 +65,15 @@ class Measurement:
         """How the run stands where it is led, or how it ended; without a timeline. None before the first."""
         if self.judgement is None:
             return None
-        if self.recorder is not None:
-            self.judgement.accept(self.recorder.report())
+        if self.recorder is not None:  # a single process: all there is, and sooner had than by a report
+            return self.recorder.view()
         return self.judgement.view(timeline=False)
+
+    def heard(self) -> Judgement | None:
+        """The judgement, told of all that this process has measured itself, its timeline too."""
+        if self.judgement is not None and self.recorder is not None:
+            self.judgement.accept(self.recorder.report())
+        return self.judgement
 
 
 def measurement_of(environment: Environment) -> Measurement:
@@ -89,13 +97,13 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     settings = read_settings(options)[0]
     longest_s = max(_longest_task_s(user_class, settings) for user_class in user_classes)
     measurement.drain_s = longest_s if settings.drain_s is None else settings.drain_s
+    try:
+        measurement.objectives = objectives_of(with_compared(user_classes), settings)
+    except ObjectiveError:
+        measurement.objectives = ()  # refused by the check before load
     if not isinstance(runner, WorkerRunner):
         options.tfs_run_id = uuid.uuid4().hex  # travels to the workers with the options
-        try:
-            objectives = objectives_of(with_compared(user_classes), settings)
-        except ObjectiveError:
-            objectives = ()  # refused by the check before load
-        measurement.judgement = Judgement(options.tfs_run_id, settings, objectives)
+        measurement.judgement = Judgement(options.tfs_run_id, settings, measurement.objectives)
     if isinstance(runner, MasterRunner):
         for client in runner.clients.all:
             measurement.judgement.aggregate.expect(client.id)  # type: ignore[union-attr]

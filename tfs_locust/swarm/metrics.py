@@ -6,26 +6,30 @@ Importing this module registers the listener.
 
 from __future__ import annotations
 
+import errno
 import logging
 from argparse import Namespace
 from functools import partial
+from http.client import HTTPException
 from typing import Any
 
+import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 from locust import events
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, ProcessCollector, push_to_gateway
 
 from tfs_locust.report.exporter import RUN, WORKER, Exporter
 from tfs_locust.swarm.live import own_part, whole_run
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
-from tfs_locust.swarm.metrics_server import LINGER_S, PATH, USUAL_PORT, MetricsApp, MetricsSettings, serve
+from tfs_locust.swarm.metrics_server import LINGER_S, PATH, USUAL_PORT, GivingWay, MetricsApp, MetricsSettings, serve
 from tfs_locust.swarm.settings import read_settings
 
 _JOB = "tfs_locust"
 _PUSH_WITHIN_S = 10
+_OF_THE_PORT = {errno.EADDRINUSE, errno.EACCES}
 _logger = logging.getLogger(__name__)
 
 
@@ -37,11 +41,15 @@ class Telling:
         self._is_worker = isinstance(environment.runner, WorkerRunner)
         look = own_part if self._is_worker else whole_run
         self._registry = CollectorRegistry()
-        self._registry.register(Exporter(partial(look, environment), WORKER if self._is_worker else RUN))
+        exporter = Exporter(partial(look, environment), WORKER if self._is_worker else RUN)
+        self._registry.register(GivingWay(exporter))
         ProcessCollector(registry=self._registry)
         self.app = MetricsApp(self._registry)
         self._server: WSGIServer | None = None
         self._is_ending = False
+        self._pushed = ""
+        """The run that the gateway was told of, or could not be."""
+        self._pushing: gevent.Greenlet[..., None] | None = None
 
     def begin(self) -> None:
         """Serve them on a port, if that can be had."""
@@ -54,6 +62,13 @@ class Telling:
         try:
             self._server = self._serve(USUAL_PORT if wanted is None else wanted)
         except OSError as error:
+            if error.errno not in _OF_THE_PORT:
+                _logger.warning(
+                    "--tfs-metrics-address %s: no metrics are served: %s; the run goes on",
+                    self._settings.address,
+                    error,
+                )
+                return
             if chosen is not None and not self._is_worker:
                 _logger.warning(
                     "--tfs-metrics-port %d: no metrics are served, for it cannot be used at %s: %s. The run goes on. "
@@ -83,6 +98,8 @@ class Telling:
         """The process is about to end: push what there is to push, wait for a last scrape, and close the port."""
         self._is_ending = True
         self.push()
+        if self._pushing is not None:
+            self._pushing.join()
         if self._server is not None:
             self._linger(self._server)
             self._server.stop(timeout=1)
@@ -90,21 +107,35 @@ class Telling:
     def end_sooner(self) -> None:
         """The process is told to end: if it is waiting for a scrape already, that is over.
 
-        Locust answers SIGTERM by a second shutdown in a greenlet of its own, which must not tell everything again: it
-        is kept here until the first has ended the process.
+        Locust answers SIGTERM by a shutdown in a greenlet of its own, beside the one in the main greenlet that comes
+        with the run's end. The second of the two must not tell everything again: it is kept here until the first has
+        ended the process. Where the second is the main greenlet's, nobody has asked for more than the run's end.
         """
-        if self._is_ending:
+        if not self._is_ending:
+            return
+        if gevent.getcurrent().parent is not None:
+            self.app.wait_no_more()
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
             self.app.wait_no_more()
             Event().wait()
 
+    def push_beside(self) -> None:
+        """The same, while all else goes on: a page is not kept waiting for a gateway."""
+        self._pushing = gevent.spawn(self.push)
+
     def push(self) -> None:
-        """Give the whole run's numbers to the gateway, where there is one."""
-        url = self._settings.pushgateway
-        if url is None or self._is_worker or measurement_of(self._environment).judgement is None:
+        """Give the whole run's numbers to the gateway, where there is one; once, also where that fails."""
+        url, judgement = self._settings.pushgateway, measurement_of(self._environment).judgement
+        if url is None or self._is_worker or judgement is None or judgement.run_id == self._pushed:
             return
+        self._pushed = judgement.run_id
         try:
-            push_to_gateway(url, job=_JOB, registry=self._registry, timeout=_PUSH_WITHIN_S)
-        except (OSError, ValueError) as error:
+            # a timeout of sockets alone begins anew with each byte of an answer
+            with gevent.Timeout(_PUSH_WITHIN_S, TimeoutError(f"not done within {_PUSH_WITHIN_S} s")):
+                push_to_gateway(url, job=_JOB, registry=self._registry, timeout=_PUSH_WITHIN_S)
+        except (OSError, ValueError, HTTPException) as error:
             _logger.warning("--tfs-pushgateway %s: the metrics could not be pushed: %s", url, error)
         else:
             _logger.info("metrics pushed to %s", url)
@@ -134,9 +165,20 @@ def _begin(environment: Environment, runner: Any, web_ui: Any, **_: Any) -> None
     if web_ui is not None:
         _add_to_page(web_ui, getattr(environment.parsed_options, "web_base_path", None) or "", telling.app)
     if not starts_by_itself(environment):  # a page sees one run after the other
-        environment.events.test_stop.add_listener(lambda **_: telling.push())
+        environment.events.test_stop.add_listener(lambda **_: telling.push_beside())
+    if isinstance(runner, MasterRunner) and environment.parsed_options is not None:
+        environment.events.test_start.add_listener(lambda **_: _keep_own(environment.parsed_options))
     environment.events.quitting.add_listener(lambda **_: telling.end_sooner())
     environment.events.quit.add_listener(lambda **_: telling.end())
+
+
+def _keep_own(options: Any) -> None:
+    """Take the options of this process out of those that Locust gives to workers, in place of their own.
+
+    A worker that joins a run under way gets them before it has read its own: it would serve at its master's address.
+    """
+    for name in ("metrics_port", "metrics_address", "metrics_linger", "pushgateway"):
+        vars(options).pop(f"tfs_{name}", None)
 
 
 def _add_to_page(web_ui: Any, base_path: str, app: MetricsApp) -> None:

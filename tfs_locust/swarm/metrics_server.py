@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.pywsgi import WSGIServer
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
+from prometheus_client.registry import Collector
 
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 9646
@@ -37,6 +40,34 @@ LINGER_S = 15.0
 """What a process that was scraped before waits at its end: Prometheus scrapes every 15 s where nobody changed that."""
 
 
+def give_way() -> None:
+    """Let the event loop do all else that is due.
+
+    By a timer: after ``gevent.sleep(0)`` the loop goes on here for milliseconds before it looks at sockets and timers.
+    """
+    gevent.sleep(0.0001)
+
+
+class GivingWay(Collector):
+    """A collector's series, with a turn for all others after each of them.
+
+    A page takes a busy process ten milliseconds, in which thousands of requests may be due.
+    """
+
+    def __init__(self, whose: Collector) -> None:
+        self._whose = whose
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: see :class:`~tfs_locust.report.exporter.Exporter`."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The same series."""
+        for metric in self._whose.collect():
+            yield metric
+            give_way()
+
+
 class MetricsApp:
     """Answers scrapes, for whatever server: a WSGI application (PEP 3333)."""
 
@@ -45,13 +76,21 @@ class MetricsApp:
         """So many were answered to their end."""
         self._scraped = Event()
         self._metrics = make_wsgi_app(registry)
+        self._turn = BoundedSemaphore()
 
     def __call__(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
         """Metrics at /metrics, in the format that is asked for, and nothing elsewhere."""
         if environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [f"there is nothing here; metrics are at {PATH}\n".encode()]
-        return self._counted(self._scraped, self._metrics(environ, start_response))
+        # many at a time make their pages one after the other, and load is sent between: all at once would stop it
+        give_way()  # to those who wait already: one that asks again and again would always come first
+        with self._turn:
+            give_way()
+            scraped = self._scraped
+            body: Iterable[bytes] = self._metrics(environ, start_response)
+        # other methods are told that they are not known; only a scrape ends the wait for one
+        return self._counted(scraped, body) if environ["REQUEST_METHOD"] == "GET" else body
 
     def _counted(self, scraped: Event, body: Iterable[bytes]) -> Iterator[bytes]:
         yield from body

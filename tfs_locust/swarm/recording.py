@@ -81,16 +81,21 @@ class Recorder:
 
     def view(self) -> View:
         """How this process's own part stands, or ended; without a timeline."""
+        self._tell()
         aggregate = Aggregate()
         aggregate.accept(self.tally.look(time.perf_counter_ns()))
         return aggregate.view(timeline=False)
 
     def report(self, *, final: bool = False) -> dict[str, Any]:
         """What has changed, or, at the end, all: ready for Locust's messages."""
-        self.tally.checked = sum(scenario.checked for scenario in self._scenarios)
-        self.tally.peers = dict(self._peers() - self._peers_before)
+        self._tell()
         snapshot = self.tally.snapshot(time.perf_counter_ns(), final=final, changes_only=not final)
         return {"run": self.run_id, "snapshot": snapshot.to_wire()}
+
+    def _tell(self) -> None:
+        """Give the tally what is counted elsewhere."""
+        self.tally.checked = sum(scenario.checked for scenario in self._scenarios)
+        self.tally.peers = dict(self._peers() - self._peers_before)
 
     def _peers(self) -> Counter[str]:
         return sum((Counter(transport.peers) for transport in self._transports), Counter())
