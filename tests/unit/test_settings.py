@@ -10,6 +10,7 @@ import trustme
 from configargparse import ArgumentParser
 
 from tfs_locust.load.rows import rows
+from tfs_locust.swarm.metrics_server import MetricsSettings
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.settings import Settings, read_settings
 from tfs_locust.swarm.values import duration_s
@@ -170,4 +171,18 @@ def test_numbers_are_of_64_bits() -> None:
     assert _read("--tfs-version", str((1 << 63) - 1))[1] == []
     assert _read("--tfs-version", str(1 << 63))[1] == [
         "--tfs-version '9223372036854775808': expected a whole number of at least 0"
+    ]
+
+
+def test_where_metrics_are_told() -> None:
+    """A port is a number, 0 or off; a gateway's URL holds no password; all is open if nothing is said."""
+    assert NOTHING.metrics == MetricsSettings()
+    told = ("--tfs-metrics-port", "0", "--tfs-metrics-linger", "0", "--tfs-pushgateway", "http://g:9091")
+    metrics = _read(*told)[0].metrics
+    assert (metrics.port, metrics.off, metrics.linger_s, metrics.pushgateway) == (0, False, 0.0, "http://g:9091")
+    assert _read("--tfs-metrics-port", "off")[0].metrics.off
+    wrong = ("--tfs-metrics-port", "70000", "--tfs-pushgateway", "http://me:secret@g:9091")
+    assert [problem.partition(": expected ")[2] for problem in _read(*wrong)[1]] == [
+        "a port from 1 to 65535, 0 for a free one, or off",
+        "no user and password in it: they would stand in logs, and are not sent",
     ]

@@ -13,11 +13,11 @@ name is the shortest duration in it, in nanoseconds.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, NamedTuple
-
-import numpy as np
 
 LOWEST_NS = 1_000
 """Below this (1 us) durations are not told apart."""
@@ -191,15 +191,11 @@ class Histogram:
 
     def quantiles(self, qs: Sequence[float]) -> list[int | None]:
         """Several of them (:meth:`quantile`), by looking at the durations once."""
-        size = len(self.buckets)
-        if not size:
+        if not self.buckets:
             return [None] * len(qs)
-        buckets = np.fromiter(self.buckets.keys(), np.int64, size)
-        order = np.argsort(buckets)
-        seen = np.cumsum(np.fromiter(self.buckets.values(), np.int64, size)[order])
-        total = int(seen[-1])
-        ranks = [max(1, math.ceil(Fraction(repr(q)) * total)) for q in qs]
-        return [self._representative(int(bucket)) for bucket in buckets[order[np.searchsorted(seen, ranks)]]]
+        buckets, seen = self._risen()
+        ranks = [max(1, math.ceil(Fraction(repr(q)) * seen[-1])) for q in qs]
+        return [self._representative(buckets[bisect_left(seen, rank)]) for rank in ranks]
 
     def at_rank(self, rank: int) -> int | None:
         """The ``rank``-th shortest duration (1 is the shortest), off by less than 0.1 %; None where there is none."""
@@ -212,9 +208,7 @@ class Histogram:
 
     def rising(self) -> Iterator[tuple[int, int]]:
         """Bucket by bucket a duration that stands for it, and how many are in it or in a shorter one."""
-        seen = 0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
+        for bucket, seen in zip(*self._risen(), strict=True):
             yield self._representative(bucket), seen
 
     def _representative(self, bucket: int) -> int:
@@ -239,17 +233,18 @@ class Histogram:
         return Beyond(surely, surely + possibly)
 
     def at_most(self, bounds_ns: Sequence[int]) -> list[int]:
-        """How many durations are not longer than each bound; the bounds rise.
+        """How many durations are not longer than each bound.
 
         Exact where a bound has at most three significant digits. Of a bucket that a bound falls into, all are counted
         as within it.
         """
-        size = len(self.buckets)
-        buckets = np.fromiter(self.buckets.keys(), np.int64, size)
-        counts = np.fromiter(self.buckets.values(), np.float64, size)  # exact to 2**53
-        places = np.searchsorted(bounds_ns, buckets)
-        within = np.cumsum(np.bincount(places, counts, minlength=len(bounds_ns) + 1))
-        return [int(count) for count in within[:-1]]
+        buckets, seen = self._risen()
+        return [seen[place - 1] if (place := bisect_right(buckets, bound)) else 0 for bound in bounds_ns]
+
+    def _risen(self) -> tuple[list[int], list[int]]:
+        """The buckets in rising order, and how many durations are in each or in a shorter one."""
+        buckets = sorted(self.buckets)
+        return buckets, list(accumulate(map(self.buckets.__getitem__, buckets)))
 
     def to_wire(self) -> list[Any]:
         """``[minimum, maximum, total, saturated, [bucket, count, bucket, count...]]``: integers, for msgpack or JSON.

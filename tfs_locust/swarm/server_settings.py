@@ -19,6 +19,16 @@ def base_url(text: str) -> str:
     return text
 
 
+def gateway_url(text: str) -> str:
+    """The URL of a Pushgateway. Raises ValueError."""
+    parts = _parts_of(text)
+    if parts is None:
+        raise ValueError("expected the URL of a Pushgateway such as http://pushgateway:9091")
+    if parts.username is not None:
+        raise ValueError("expected no user and password in it: they would stand in logs, and are not sent")
+    return text
+
+
 def _parts_of(text: str) -> SplitResult | None:
     """Of an URL with a host and a port that can be; None of any other text."""
     try:

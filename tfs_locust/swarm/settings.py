@@ -21,7 +21,7 @@ from tfs_locust.load.profile_kinds import ProfileError, parse_profile
 from tfs_locust.load.rows import Rows
 from tfs_locust.swarm import values
 from tfs_locust.swarm.metrics_server import LOOPBACK, MetricsSettings
-from tfs_locust.swarm.server_settings import AUTO, base_url, read_pages, read_queries
+from tfs_locust.swarm.server_settings import AUTO, base_url, gateway_url, read_pages, read_queries
 from tfs_locust.tfserving.prometheus_query import Query
 from tfs_locust.transport.tls import Tls, client_context
 
@@ -166,7 +166,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             off=port == values.OFF,
             address=read("metrics-address", str) or LOOPBACK,
             linger_s=read("metrics-linger", values.duration_or_none_s),
-            pushgateway=read("pushgateway", base_url),
+            pushgateway=read("pushgateway", gateway_url),
         ),
         server_metrics=read_pages(_given(options, "server-metrics"), problems),
     )
