@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -85,10 +87,14 @@ def test_one_that_asks_again_and_again_does_not_keep_others_waiting() -> None:
 
 
 class _Three(Collector):
-    """Three series."""
+    """Three series that take their time."""
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        return [GaugeMetricFamily(name, name, value=1) for name in "abc"]
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name in "abc":
+            made_s = time.perf_counter() + 2 * GivingWay.AT_ONCE_S
+            while time.perf_counter() < made_s:
+                pass
+            yield GaugeMetricFamily(name, name, value=1)
 
 
 def test_all_else_has_a_turn_between_series() -> None:
