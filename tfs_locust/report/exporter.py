@@ -43,7 +43,13 @@ MOST_NAMES = 50
 _OTHER = "other"
 _LABELS = Key._fields
 _MS = 1_000_000
-_TIMES_NS = tuple(round(ms * _MS) for ms in (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000))
+_TIMES_NS = tuple(
+    round(ms * _MS)
+    for ms in (
+        *(0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500),
+        *(1_000, 2_500, 5_000, 10_000, 30_000, 60_000),
+    )
+)
 """Few, for each is a line of a page for each key; the bounds of objectives are added."""
 _LAGS_NS = tuple(round(ms * _MS) for ms in (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000))
 
