@@ -24,3 +24,20 @@ def test_only_a_scrape_that_begins_later_ends_the_wait() -> None:
     list(app(SCRAPE, lambda *_: None))
     assert waiting.get(timeout=5) is True
     assert app.scrapes == 2
+
+
+def test_probes() -> None:
+    """The process lives if it answers; it is ready unless it lacks something, which it says; neither is a scrape."""
+    lacking = ["the master has not been heard of"]
+    app = MetricsApp(CollectorRegistry(), lambda: lacking[0])
+
+    def probe(path: str) -> tuple[str, bytes]:
+        told: list[str] = []
+        body = b"".join(app({"PATH_INFO": path}, lambda status, _: told.append(status)))
+        return told[0], body
+
+    assert probe("/healthz") == ("200 OK", b"ok\n")
+    assert probe("/readyz") == ("503 Service Unavailable", b"the master has not been heard of\n")
+    lacking[0] = ""
+    assert probe("/readyz") == ("200 OK", b"ok\n")
+    assert app.scrapes == 0

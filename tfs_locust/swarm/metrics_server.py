@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 9646
 PATH = "/metrics"
+HEALTH, READINESS = "/healthz", "/readyz"
+"""For probes, as those of Kubernetes: whether the event loop lives, and whether the process can take part in a run."""
 
 _Start = Callable[..., Any]
 
@@ -38,20 +40,28 @@ LINGER_S = 15.0
 
 
 class MetricsApp:
-    """Answers scrapes, for whatever server: a WSGI application (PEP 3333)."""
+    """Answers scrapes and probes, for whatever server: a WSGI application (PEP 3333)."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, lacks: Callable[[], str] = str) -> None:
+        """``lacks`` says what the process lacks to be ready; empty if nothing."""
         self.scrapes = 0
         """So many were answered to their end."""
         self._scraped = Event()
         self._metrics = make_wsgi_app(registry)
+        self._lacks = lacks
 
     def __call__(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
-        """Metrics at /metrics, in the format that is asked for, and nothing elsewhere."""
-        if environ.get("PATH_INFO") != PATH:
-            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-            return [f"there is nothing here; metrics are at {PATH}\n".encode()]
-        return self._counted(self._scraped, self._metrics(environ, start_response))
+        """Metrics at /metrics, in the format that is asked for; probes; and nothing elsewhere."""
+        path = environ.get("PATH_INFO")
+        if path == PATH:
+            return self._counted(self._scraped, self._metrics(environ, start_response))
+        if path in {HEALTH, READINESS}:
+            lacking = self._lacks() if path == READINESS else ""
+            status, text = ("503 Service Unavailable", lacking) if lacking else ("200 OK", "ok")
+        else:
+            status, text = "404 Not Found", f"there is nothing here; metrics are at {PATH}"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{text}\n".encode()]
 
     def _counted(self, scraped: Event, body: Iterable[bytes]) -> Iterator[bytes]:
         yield from body
