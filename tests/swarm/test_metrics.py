@@ -92,6 +92,9 @@ def test_workers_and_master(run: Callable[..., list[str]], locust: Start) -> Non
     process = locust(*run(*given, *in_processes(2)))
     whole, *workers = _urls(process, 3)
     wait_until(lambda: process.output.count(_WAITS) == 3, saying=lambda: process.output)
+    for url in (whole, *workers):  # a master is ready to lead, a worker when it hears of its master
+        with urllib.request.urlopen(url.replace("/metrics", "/readyz"), timeout=10) as answer:
+            assert answer.read() == b"ok\n"
     last, parts = _scrape(whole), [_scrape(url) for url in workers]
     assert process.wait(10) == 0, process.output
     for name in ("requests_total", "warmup_requests_total", "rows_total", "send_lag_seconds_count", "checked_total"):

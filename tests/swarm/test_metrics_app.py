@@ -112,3 +112,20 @@ def test_all_else_has_a_turn_between_series() -> None:
     waiting.kill()
     assert [name for name, _ in seen] == ["a", "b", "c"]
     assert seen[0][1] < seen[1][1] < seen[2][1]
+
+
+def test_probes() -> None:
+    """The process lives if it answers; it is ready unless it lacks something, which it says; neither is a scrape."""
+    lacking = ["the master has not been heard of"]
+    app = MetricsApp(CollectorRegistry(), lambda: lacking[0])
+
+    def probe(path: str) -> tuple[str, bytes]:
+        told: list[str] = []
+        body = b"".join(app({"PATH_INFO": path}, lambda status, _: told.append(status)))
+        return told[0], body
+
+    assert probe("/healthz") == ("200 OK", b"ok\n")
+    assert probe("/readyz") == ("503 Service Unavailable", b"the master has not been heard of\n")
+    lacking[0] = ""
+    assert probe("/readyz") == ("200 OK", b"ok\n")
+    assert app.scrapes == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from argparse import Namespace
 from functools import partial
 from http.client import HTTPException
@@ -30,6 +31,8 @@ from tfs_locust.swarm.settings import read_settings
 _JOB = "tfs_locust"
 _PUSH_WITHIN_S = 10
 _OF_THE_PORT = {errno.EADDRINUSE, errno.EACCES}
+_MASTER_SILENT_S = 10.0
+"""Masters send a heartbeat each second (Locust 2.47)."""
 _logger = logging.getLogger(__name__)
 
 
@@ -44,7 +47,7 @@ class Telling:
         exporter = Exporter(partial(look, environment), WORKER if self._is_worker else RUN)
         self._registry.register(GivingWay(exporter))
         ProcessCollector(registry=self._registry)
-        self.app = MetricsApp(self._registry)
+        self.app = MetricsApp(self._registry, self._lacks)
         self._server: WSGIServer | None = None
         self._is_ending = False
         self._pushed = ""
@@ -85,6 +88,15 @@ class Telling:
                 _logger.warning("no metrics are served at %s: %s; the run goes on", self._settings.address, other)
                 return
         _logger.info("metrics of %s: %s", "this worker" if self._is_worker else "the run", self._url())
+
+    def _lacks(self) -> str:
+        """What keeps this process from taking part in a run; empty if nothing does."""
+        if not self._is_worker:
+            return ""
+        heard_s = getattr(self._environment.runner, "last_heartbeat_timestamp", None)
+        if heard_s is None or time.time() - heard_s > _MASTER_SILENT_S:
+            return "the master has not been heard of"
+        return ""
 
     def _serve(self, port: int) -> WSGIServer:
         return serve(self.app, self._settings.address, port)

@@ -20,6 +20,8 @@ from prometheus_client.registry import Collector
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 9646
 PATH = "/metrics"
+HEALTH, READINESS = "/healthz", "/readyz"
+"""For probes, as those of Kubernetes: whether the event loop lives, and whether the process can take part in a run."""
 
 _Start = Callable[..., Any]
 
@@ -76,20 +78,31 @@ class GivingWay(Collector):
 
 
 class MetricsApp:
-    """Answers scrapes, for whatever server: a WSGI application (PEP 3333)."""
+    """Answers scrapes and probes, for whatever server: a WSGI application (PEP 3333)."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, lacks: Callable[[], str] = str) -> None:
+        """``lacks`` says what the process lacks to be ready; empty if nothing."""
         self.scrapes = 0
         """So many were answered to their end."""
         self._scraped = Event()
         self._metrics = make_wsgi_app(registry)
         self._turn = BoundedSemaphore()
+        self._lacks = lacks
 
     def __call__(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
-        """Metrics at /metrics, in the format that is asked for, and nothing elsewhere."""
-        if environ.get("PATH_INFO") != PATH:
-            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-            return [f"there is nothing here; metrics are at {PATH}\n".encode()]
+        """Metrics at /metrics, in the format that is asked for; probes; and nothing elsewhere."""
+        path = environ.get("PATH_INFO")
+        if path == PATH:
+            return self._page(environ, start_response)
+        if path in {HEALTH, READINESS}:
+            lacking = self._lacks() if path == READINESS else ""
+            status, text = ("503 Service Unavailable", lacking) if lacking else ("200 OK", "ok")
+        else:
+            status, text = "404 Not Found", f"there is nothing here; metrics are at {PATH}"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{text}\n".encode()]
+
+    def _page(self, environ: dict[str, Any], start_response: _Start) -> Iterable[bytes]:
         # many at a time make their pages one after the other, and load is sent between: all at once would stop it
         give_way()  # to those who wait already: one that asks again and again would always come first
         with self._turn:
