@@ -10,8 +10,8 @@ import re
 import sys
 import zipfile
 
-# licences go where the files go
-_WANTED = re.compile(r"tensorflow/core/.*_pb2\.py|.*\.dist-info/(.*/)?(LICENSE|NOTICE)[^/]*")
+# messages of its core use some of its compiler's; the licence goes where the files go
+_WANTED = re.compile(r"tensorflow/(.*_pb2\.py|include/LICENSE)")
 
 
 def main(wheel: str, folder: str) -> int:
@@ -20,7 +20,7 @@ def main(wheel: str, folder: str) -> int:
         wanted = [name for name in archive.namelist() if _WANTED.fullmatch(name)]
         archive.extractall(folder, wanted)
     if not any(name.endswith("_pb2.py") for name in wanted):
-        sys.stderr.write(f"{wheel} has no tensorflow/core/**/*_pb2.py\n")
+        sys.stderr.write(f"{wheel} has no tensorflow/**/*_pb2.py\n")
         return 1
     return 0 if compileall.compile_dir(folder, quiet=1, stripdir=folder) else 1
 
