@@ -26,7 +26,7 @@ BASE, IMAGE = "localhost/tfs-locust-base", "localhost/tfs-locust"
 STORE = ("--root", str(FOLDER / "store"), "--runroot", str(FOLDER / "run"))
 
 _BASE_PACKAGES = "python3,python3-venv"
-_BUILD_WITHIN_S = 300
+_BUILD_WITHIN_S = 400
 # of pip's configuration, what tells where packages come from
 _PIP_SETTINGS = {"index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout", "retries"}
 
