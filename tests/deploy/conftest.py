@@ -24,13 +24,13 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture
 def container(image: Image, tmp_path: Path) -> Iterator[Callable[..., Container]]:
-    """Start containers with arguments, and ``env`` and ``mounts``; they end with the test."""
+    """Start containers with arguments, and what else a Container takes by keyword; they end with the test."""
     if reason := why_not_run():
         pytest.skip(reason)
     started: list[Container] = []
 
     def start(*arguments: str, **more: Any) -> Container:
-        started.append(Container(image.name, arguments, folder=tmp_path, **more))
+        started.append(Container(more.pop("image", image.name), arguments, folder=tmp_path, **more))
         return started[-1]
 
     yield start

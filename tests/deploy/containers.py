@@ -44,6 +44,7 @@ class Container:
         folder: Path,
         env: Mapping[str, str] | None = None,
         mounts: Mapping[Path, str] | None = None,
+        tmpfs: Sequence[str] = (),
     ) -> None:
         self.name = f"tfs-locust-{uuid.uuid4().hex}"
         self._output = folder / f"{self.name}.txt"
@@ -53,6 +54,8 @@ class Container:
             command += ["--env", f"{name}={value}"]
         for source, target in (mounts or {}).items():
             command += ["--volume", f"{source}:{target}"]
+        for folder_in_memory in tmpfs:
+            command += ["--tmpfs", folder_in_memory]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*command, image, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
@@ -62,6 +65,11 @@ class Container:
     def output(self) -> str:
         """Standard output and standard error so far."""
         return self._output.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def wait(self, within_s: float = 40) -> int:
         """The exit code."""
