@@ -114,6 +114,9 @@ def test_config(image: Image) -> None:
     assert {"title", "description", "licenses", "version", "revision"} <= {
         label.removeprefix("org.opencontainers.image.") for label in config["Labels"]
     }
+    assert (
+        f'version = "{config["Labels"]["org.opencontainers.image.version"]}"' in (ROOT / "pyproject.toml").read_text()
+    )
     assert "TFS_METRICS_ADDRESS=0.0.0.0" in config["Env"]
 
 
