@@ -46,6 +46,9 @@ lock: $(READY) ## choose the newest versions that agree, for every supported Pyt
 	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --output-file requirements.lock
+	$(VENV)/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --constraint requirements.lock --override docker/without-tensorflow.txt pyproject.toml \
+	    | grep -v "== 'never'" >docker/requirements.lock
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build results *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
