@@ -113,6 +113,8 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("abort-on-fail", "End a run whose objectives are surely broken", action="store_true")
     add("report", "Folder to write the report to: JSON, HTML, JUnit, Markdown, percentiles", metavar="DIR")
 
+    add("markdown", "Print the result at the end as Markdown, not as a table", action="store_true")
+
     # what is known of the server
     add("batching-parameters-file", "The server's: advice at the start, and rows chosen by it", metavar="FILE")
     add("server-cpus", "CPUs that the server may use. Default: as many as here", metavar="N")

@@ -1,6 +1,6 @@
 """Writes rules.yaml: ``python k8s/components/prometheus-operator/build.py``, after a change of docker/prometheus/rules.
 
-Prometheus and its operator want the same groups at different places, and kustomize cannot move them. A test asks for it.
+Prometheus and its operator want the same groups at different places, and kustomize cannot move them. A test compares.
 """
 
 from __future__ import annotations
