@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.swarm.conftest import locust, made_models, serving
+from tests.swarm.conftest import locust, made_models, python, serving
 
-__all__ = ["locust", "made_models", "serving"]
+__all__ = ["locust", "made_models", "python", "serving"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.manifests import environment, needs_kubectl, pods, rendered
 from tests.swarm.conftest import Serving
-from tests.swarm.processes import ANY_PACE, ROOT, Locust, free_port
+from tests.swarm.processes import ANY_PACE, ROOT, Locust, Started, free_port
 
 pytestmark = needs_kubectl
 Start = Callable[..., Locust]
@@ -99,3 +99,37 @@ def test_local(locust: Start, serving: Serving, tmp_path: Path) -> None:
     master.process.send_signal(signal.SIGTERM)
     assert master.wait(30) == 0, master.output
     assert [first.wait(30), third.wait(30)] == [0, 0]
+
+
+@pytest.mark.parametrize(("is_there", "code"), [(True, 0), (False, 2)])
+def test_local_waits_for_its_target(
+    is_there: bool, code: int, python: Callable[..., Started], serving: Serving
+) -> None:
+    """The master's container begins when the one before it has found the model; until then that one is tried again."""
+    objects = rendered("local")
+    (first,) = next(one for one in pods(objects) if one.name == "locust-master").spec["initContainers"]
+    host = serving.grpc if is_there else f"grpc://127.0.0.1:{free_port()}"
+    variables = environment(objects, first) | {"LOCUST_HOST": host}
+    program, *arguments = (one.replace("$(LOCUST_HOST)", host) for one in first["args"])
+    assert program == "tfs-locust"
+    process = python("-m", "tfs_locust", *arguments, **variables)
+    assert process.wait(60) == code, process.output
+
+
+def test_workers_follow_a_new_master(locust: Start, serving: Serving, tmp_path: Path) -> None:
+    """A master that is rolled over ends its run and sends its workers home, well; started again, they take part in the
+    next one's, which loses nothing."""
+    cluster = _cluster("local", locust, serving, tmp_path, LOCUST_RUN_TIME="9s", TFS_WARMUP="0")
+    master, workers = cluster.start("master"), [cluster.start("worker") for _ in range(2)]
+    master.wait_for("All users spawned")
+    master.process.send_signal(signal.SIGTERM)
+    assert master.wait(40) == 3, master.output  # INVALID: it was interrupted
+    assert [worker.wait(30) for worker in workers] == [0, 0]
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"]["state"] == "INVALID"
+    before = serving.predictions("dense", "grpc")
+    workers = [cluster.start("worker") for _ in range(2)]
+    second = cluster.start("master")
+    second.wait_for("the run has ended", within_s=60)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"]["state"] == "PASS", report["verdict"]
+    assert report["totals"]["requests"] == serving.predictions("dense", "grpc") - before
