@@ -94,6 +94,12 @@ def test_time_to_drain(chosen: Chosen) -> None:
         assert spec["terminationGracePeriodSeconds"] >= before_s + drain_s + from_ending_and_metrics + 15
 
 
+def test_time_to_find_a_master() -> None:
+    """Locust looks for it 61 times 5 s (2.47), and answers no probe before; the startup probe waits longer."""
+    probe = _roles(rendered("pipeline"))["worker"].containers[0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > 61 * 5
+
+
 @pytest.mark.parametrize(("overlay", "workers"), [("interactive", 10), ("pipeline", 10), ("local", 2)])
 def test_as_many_workers_are_waited_for_as_there_are(overlay: str, workers: int) -> None:
     """The number stands in one place."""
