@@ -10,9 +10,9 @@ import pytest
 
 from tests.deploy.containers import Container, why_not_run
 from tests.deploy.image import Image, built, opened
-from tests.swarm.conftest import locust, made_models, serving
+from tests.swarm.conftest import locust, made_models, python, serving
 
-__all__ = ["locust", "made_models", "serving"]
+__all__ = ["locust", "made_models", "python", "serving"]
 
 
 @pytest.fixture(scope="session")

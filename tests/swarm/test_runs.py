@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,12 @@ def test_interrupted(number: signal.Signals, processes: int, interface: Interfac
     assert run.wait(20) == 3, run.output  # not to be believed: it was to take 60 s
     assert "Traceback" not in run.output
     run.assert_nothing_left()
+
+
+def test_result_as_markdown(locust: Callable[..., Locust], serving: Serving, tmp_path: Path) -> None:
+    """Where it is asked for, what is printed at the end is the report's summary.md."""
+    interface = Interface("grpc", serving.grpc)
+    process = locust(*interface.arguments("--tfs-report", str(tmp_path), run_time="1s"), TFS_MARKDOWN="true")
+    assert process.wait(60) == 0, process.output
+    assert (tmp_path / "summary.md").read_text() in process.output
+    assert "# PASS" in process.output

@@ -61,9 +61,15 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 44
+    assert len(actions) == 45
     assert all(action.help for action in actions)
-    of_the_process = {"tfs_metrics_port", "tfs_metrics_address", "tfs_metrics_linger", "tfs_pushgateway"}
+    of_the_process = {
+        "tfs_markdown",
+        "tfs_pushgateway",
+        "tfs_metrics_port",
+        "tfs_metrics_address",
+        "tfs_metrics_linger",
+    }
     assert {action.dest for action in actions if not action.include_in_web_ui} == of_the_process
     assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
 

@@ -166,8 +166,15 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
     if isinstance(environment.shape_class, CapacityShape):
         judgement.search = environment.shape_class.end()
     judgement.conclude(*asked_for(environment))
-    if not starts_by_itself(environment):
+    if _goes_on_afterwards(environment):
         _logger.info("the run has ended:\n%s", judgement.table())
+
+
+def _goes_on_afterwards(environment: Environment) -> bool:
+    """Whether the web page stays when the run has ended; else the verdict is printed as the last of all."""
+    options = environment.parsed_options
+    quits = getattr(options, "autostart", False) and getattr(options, "autoquit", -1) >= 0
+    return not (getattr(options, "headless", False) or quits)
 
 
 def asked_for(environment: Environment) -> tuple[dict[str, Any], list[str], int]:

@@ -25,6 +25,7 @@ from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
 from tfs_locust.report.capacity import section as capacity_section
 from tfs_locust.report.console import closing_table
+from tfs_locust.report.markdown import summary
 from tfs_locust.report.queries import Answered, series_of
 from tfs_locust.report.report import Result, build
 from tfs_locust.report.server import Watched, findings
@@ -215,8 +216,10 @@ class Judgement:
 
     def table(self) -> str:
         """What the console ends with."""
+        if self.result is None:
+            return ""
         unwritten = "the report could not be written: exit code 3\n" if self.unwritten else ""
-        return closing_table(self.result) + unwritten if self.result is not None else ""
+        return (summary if self._settings.markdown else closing_table)(self.result) + unwritten
 
     def _manifest(self, options: dict[str, Any], hosts: list[str], users: int) -> dict[str, Any]:
         return {

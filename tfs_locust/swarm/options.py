@@ -139,6 +139,7 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
     add("tls-key", "For grpcs, https: PEM file of the client's key", metavar="FILE")
 
     # of the process, not of a run: too late to be changed in the web form
+    add("markdown", "Print the result at the end as Markdown, not as a table", action="store_true", in_page=False)
     add("metrics-port", "Port for Prometheus; 0: a free one; off. Default: 9646", metavar="PORT", in_page=False)
     add("metrics-address", "Address to serve metrics at. Default: 127.0.0.1", metavar="IP", in_page=False)
     add(

@@ -60,6 +60,8 @@ class Settings:
     warmup_s: float = 0.0
     drain_s: float | None = None
     report: Path | None = None
+    markdown: bool = False
+    """What is printed at the end is the report's summary in this form."""
     abort_on_fail: bool = False
     limits: Limits = field(default_factory=Limits)
     engine: str | None = None
@@ -142,6 +144,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         warmup_s=read("warmup", values.duration_or_none_s) or 0.0,
         drain_s=read("drain", values.duration_or_none_s),
         report=read("report", Path),
+        markdown=bool(getattr(options, "tfs_markdown", False)),
         abort_on_fail=bool(getattr(options, "tfs_abort_on_fail", False)),
         limits=replace(Limits(), **read_each("limit", values.limit)),
         engine=read("engine", values.engine),
