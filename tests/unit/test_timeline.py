@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.measured import MS, durations
-from tfs_locust.measure.timeline import Second, merge_timelines
+from tfs_locust.measure.coarse import merge_timelines
+from tfs_locust.measure.timeline import Second
 
 
 def of(values: list[int], failures: int = 0, users: int = 0) -> Second:

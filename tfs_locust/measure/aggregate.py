@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tfs_locust.measure.cell import Cell, CellKey
+from tfs_locust.measure.coarse import WIDTHS, merge_timelines
 from tfs_locust.measure.paired import merge_pairs
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Health, Snapshot
-from tfs_locust.measure.timeline import Second, merge_timelines
+from tfs_locust.measure.stint import Stint, StintKey, merge_stints
+from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker, WorkerState
 
 LATE_AFTER_NS = 10_000_000_000
@@ -28,7 +30,22 @@ class _Held:
     cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict)
     """With the sequence number of the snapshot it came in."""
     seconds: dict[int, tuple[int, Second]] = field(default_factory=dict)
+    stints: dict[StintKey, tuple[int, Stint]] = field(default_factory=dict)
     unsent: int = 0
+
+    def take_second(self, sequence: int, number: int, second: Second) -> None:
+        """Take a word on a second, or on the step that it and others were put into: of these it is the last."""
+        for width in WIDTHS[1:]:
+            begin = number - number % width
+            if width > second.width and begin in self.seconds and self.seconds[begin][1].width >= width:
+                return
+        before = self.seconds.get(number)
+        if before is not None and before[0] >= sequence and before[1].width >= second.width:
+            return
+        if second.width > 1 and (before is None or before[1].width < second.width):
+            for inside in range(number, number + second.width):
+                self.seconds.pop(inside, None)
+        self.seconds[number] = sequence, second
 
 
 class Aggregate:
@@ -69,8 +86,10 @@ class Aggregate:
                 self._replace_cell(held, key, cell)
                 held.cells[key] = sequence, cell
         for number, second in snapshot.seconds.items():
-            if number not in held.seconds or sequence > held.seconds[number][0]:
-                held.seconds[number] = sequence, second
+            held.take_second(sequence, number, second)
+        for stint_key, stint in snapshot.stints.items():
+            if stint_key not in held.stints or sequence > held.stints[stint_key][0]:
+                held.stints[stint_key] = sequence, stint
 
     def _replace_cell(self, held: _Held, key: CellKey, cell: Cell) -> None:
         _, before = held.cells.get(key, (0, Cell()))
@@ -107,6 +126,8 @@ class Aggregate:
             send_lag=self._health.send_lag.copy(),
             loop_lag=self._health.loop_lag.copy(),
             pairs=merge_pairs(one.newest.pairs for one in held),
+            stints=merge_stints({key: stint for key, (_, stint) in one.stints.items()} for one in held),
+            spells=tuple(sorted(spell for one in held for spell in one.newest.spells)),
         )
 
     def _row(self, held: _Held, newest_incarnation: int, now_ns: int | None, late_after_ns: int) -> Worker:

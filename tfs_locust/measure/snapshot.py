@@ -9,6 +9,8 @@ from typing import Any
 from tfs_locust.measure.cell import Cell, CellKey
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.measure.paired import Paired, PairedKey
+from tfs_locust.measure.spell import Spell
+from tfs_locust.measure.stint import Stint, StintKey
 from tfs_locust.measure.timeline import Second
 
 
@@ -102,6 +104,10 @@ class Snapshot:
     """Answers by the address that gave them, where the engine can tell."""
     pairs: dict[PairedKey, Paired] = field(default_factory=dict)
     """What is compared pair by pair: always all of it, for it is little."""
+    stints: dict[StintKey, Stint] = field(default_factory=dict)
+    """Which version answered when; as with cells, a live snapshot may leave out what did not change."""
+    spells: tuple[Spell, ...] = ()
+    """When nothing ended well: always all that are kept, for they are few."""
 
     def to_wire(self) -> dict[str, Any]:
         """Lists, strings and numbers, ready for msgpack (Locust's messages) or JSON."""
@@ -122,6 +128,8 @@ class Snapshot:
             "checked": self.checked,
             "peers": self.peers,
             "pairs": [[list(key), paired.to_wire()] for key, paired in self.pairs.items()],
+            "stints": [[list(key), stint.to_wire()] for key, stint in self.stints.items()],
+            "spells": [spell.to_wire() for spell in self.spells],
             "seconds": [[number, second.to_wire()] for number, second in self.seconds.items()],
         }
 
@@ -134,6 +142,8 @@ class Snapshot:
                 "health": Health.from_wire(wire["health"]),
                 "cells": {CellKey.from_wire(key): Cell.from_wire(cell) for key, cell in wire["cells"]},
                 "pairs": {PairedKey(*key): Paired.from_wire(paired) for key, paired in wire["pairs"]},
+                "stints": {StintKey(*key): Stint.from_wire(stint) for key, stint in wire["stints"]},
+                "spells": tuple(Spell.from_wire(spell) for spell in wire["spells"]),
                 "seconds": {number: Second.from_wire(second) for number, second in wire["seconds"]},
             }
         )

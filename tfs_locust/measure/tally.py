@@ -1,5 +1,7 @@
 """A worker's samples, counted: one cell for each key and phase, a timeline, and how well the generator kept up.
 
+Beside the counts it keeps a few moments exactly, see :mod:`tfs_locust.measure.tracks`.
+
 Pure: all times are given. ``record`` is on the path of every request; it costs about a microsecond.
 """
 
@@ -8,10 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tfs_locust.measure.cell import DRAIN, RUN, WARMUP, Cell, CellKey
+from tfs_locust.measure.coarse import FINE_S, put_together, step_of
 from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.snapshot import Health, Snapshot
+from tfs_locust.measure.stint import SILENCE_NS, StintKey
 from tfs_locust.measure.timeline import Second
+from tfs_locust.measure.tracks import Place, Tracks
 
 _SECOND_NS = 1_000_000_000
 
@@ -19,8 +24,11 @@ _SECOND_NS = 1_000_000_000
 class Tally:
     """What one worker process has measured since the run's start. Not locked: greenlets of one thread share it."""
 
-    def __init__(self, worker: str, incarnation: int, *, origin_ns: int, warmup_ns: int = 0) -> None:
-        """``origin_ns`` is the run's start on the clock of the samples; ``warmup_ns`` the length of the warm-up."""
+    def __init__(
+        self, worker: str, incarnation: int, *, origin_ns: int, warmup_ns: int = 0, fine_s: int = FINE_S
+    ) -> None:
+        """``origin_ns`` is the run's start on the clock of the samples; ``warmup_ns`` the length of the warm-up.
+        ``fine_s`` is for how long the timeline keeps each second: a run of many hours may want less."""
         self.worker = worker
         self.incarnation = incarnation
         self.origin_ns = origin_ns
@@ -41,16 +49,21 @@ class Tally:
         self.health = Health()
         self.cells: dict[CellKey, Cell] = {}
         self.seconds: dict[int, Second] = {}
+        self.tracks = Tracks()
         self._run_from_ns = origin_ns + warmup_ns
         self._load_ended_ns: int | None = None
         self._on_time = 0
         """Requests without any send lag, which are all of a closed loop: in the histogram they are put at once."""
+        self._places: dict[tuple[Key, str], Place] = {}
         self._last_key: Key | None = None
         self._last_phase = ""
-        self._last_cell = Cell()
+        self._last_place: Place
+        self._fine_s = fine_s
+        self._put_together_s = 0
         self._sequence = 0
         self._reported_cells: dict[CellKey, int] = {}
         self._reported_seconds: dict[int, tuple[int, int]] = {}
+        self._reported_stints: dict[StintKey, int] = {}
 
     @property
     def run_from_ns(self) -> int:
@@ -99,13 +112,15 @@ class Tally:
                 RUN if self._load_ended_ns is None and due_ns >= self._run_from_ns else self.phase_of(due_ns, end_ns)
             )
         if key is self._last_key and phase is self._last_phase:  # mostly so, and cheaper than to look it up
-            cell = self._last_cell
+            place = self._last_place
         else:
             try:
-                cell = self.cells[key, phase]  # type: ignore[index]  # a plain tuple finds its equal, made faster
+                place = self._places[key, phase]
             except KeyError:
                 cell = self.cells[CellKey(key, phase)] = Cell()
-            self._last_key, self._last_phase, self._last_cell = key, phase, cell
+                place = self._places[key, phase] = self.tracks.place(key, cell)
+            self._last_key, self._last_phase, self._last_place = key, phase, place
+        cell, track = place.cell, place.track
         response_ns = end_ns - due_ns
         cell.count += 1
         cell.rows += rows
@@ -114,16 +129,26 @@ class Tally:
         cell.response.record(response_ns)
         cell.service.record(end_ns - sent_ns)
 
-        number = (end_ns - self.origin_ns) // _SECOND_NS
-        second = self.seconds.get(number)
+        at_ns = end_ns - self.origin_ns
+        second = self.seconds.get(at_ns // _SECOND_NS)
         if second is None:
-            second = self.seconds[number] = Second()
-        if key.outcome is Outcome.OK:
+            second = self._second(at_ns)
+        if track is not None:  # it ended well
             second.record_ok(response_ns, rows)
+            second.answers[track.name] = second.answers.get(track.name, 0) + 1
+            stint = track.stint
+            if track.settled and 0 <= at_ns - stint.last_ns <= SILENCE_NS:  # without the cost of a call
+                stint.answers += 1
+                stint.last_ns = at_ns
+            else:
+                track.record(at_ns, response_ns)
+            if self.tracks.failing and place.flow.is_failing:
+                self.tracks.recover(place.flow, at_ns)
         else:
             second.record_failure()
             if key.outcome is Outcome.UNSENT:
                 return
+            self.tracks.fail(place, sent_ns - self.origin_ns, at_ns)
         self.finished += 1
         if phase != WARMUP:
             if lag_ns == 0:
@@ -142,8 +167,12 @@ class Tally:
 
     def record_users(self, now_ns: int, users: int) -> None:
         """How many users this worker runs at this time; to be called about once a second."""
-        second = self.seconds.setdefault((now_ns - self.origin_ns) // _SECOND_NS, Second())
-        second.users = users
+        self._second(now_ns - self.origin_ns).users = users
+
+    def _second(self, at_ns: int) -> Second:
+        """The second of the timeline, or the step that it was put into."""
+        number = at_ns // _SECOND_NS
+        return self.seconds.setdefault(step_of(self.seconds, number), Second())
 
     def snapshot(self, now_ns: int, *, final: bool = False, changes_only: bool = False) -> Snapshot:
         """How things stand, with the next sequence number.
@@ -153,7 +182,8 @@ class Tally:
         snapshot on the wire before recording goes on.
         """
         self._sequence += 1
-        cells, seconds = self.cells, self.seconds
+        self._put_together((now_ns - self.origin_ns) // _SECOND_NS)
+        cells, seconds, stints = self.cells, self.seconds, self.tracks.stints()
         if changes_only and not final:
             # every record raises a count; users are set, so they are compared themselves
             cells = {key: cell for key, cell in cells.items() if cell.count != self._reported_cells.get(key)}
@@ -162,9 +192,17 @@ class Tally:
                 for number, second in seconds.items()
                 if (second.count, second.users) != self._reported_seconds.get(number)
             }
+            stints = {key: stint for key, stint in stints.items() if stint.answers != self._reported_stints.get(key)}
+        self._reported_stints.update((key, stint.answers) for key, stint in stints.items())
         self._reported_cells.update((key, cell.count) for key, cell in cells.items())
         self._reported_seconds.update((number, (second.count, second.users)) for number, second in seconds.items())
-        return replace(self.look(now_ns), final=final, cells=cells, seconds=seconds)
+        return replace(self.look(now_ns), final=final, cells=cells, seconds=seconds, stints=stints)
+
+    def _put_together(self, now_s: int) -> None:
+        """Keep the timeline bounded; at most once in ten seconds there is something to do."""
+        for number in put_together(self.seconds, self._put_together_s, now_s, self._fine_s):
+            self._reported_seconds.pop(number, None)
+        self._put_together_s = max(now_s, self._put_together_s)
 
     def look(self, now_ns: int) -> Snapshot:
         """How things stand, for this process's own use: what reports leave out or tell is not changed by it."""
@@ -189,6 +227,8 @@ class Tally:
             checked=self.checked,
             peers=self.peers,
             pairs=self.pairs,
+            stints=self.tracks.stints(),
+            spells=self.tracks.spells(),
         )
 
 

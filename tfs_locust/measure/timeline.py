@@ -1,7 +1,8 @@
 """The run second by second, in the run's own clock: second 0 begins when the run does.
 
 A request belongs to the second in which it *ended*. Workers number their seconds from their own start of the run, so
-the clocks of their machines need not agree. Knows nothing of keys: one line for all requests, small enough to keep.
+the clocks of their machines need not agree. One line for all requests, small enough to keep: of keys it knows only how
+many good answers each version gave. How old seconds are put together stands in :mod:`tfs_locust.measure.coarse`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class Second:
     """The longest response time of the requests that ended well."""
     buckets: dict[int, int] = field(default_factory=dict)
     """Response times of the requests that ended well: shortest duration of the bucket in ns -> count."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """Requests that ended well by ``model:version``, see :class:`~tfs_locust.measure.stint.Served`."""
+    width: int = 1
+    """How many seconds these are: of a long run the old ones are put together."""
 
     def record_ok(self, response_ns: int, rows: int) -> None:
         """Count a request that ended well."""
@@ -57,12 +62,16 @@ class Second:
         self.maximum_ns = max(self.maximum_ns, other.maximum_ns)
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        for version, count in other.answers.items():
+            self.answers[version] = self.answers.get(version, 0) + count
 
     def since(self, before: Second) -> Second:
         """What was counted after ``before``, an earlier state of this second. Its longest time is exact where it moved,
         else the longest in its bucket; its users are those of now."""
         buckets = {bucket: count - before.buckets.get(bucket, 0) for bucket, count in self.buckets.items()}
         buckets = {bucket: count for bucket, count in buckets.items() if count}
+        risen = ((name, count - before.answers.get(name, 0)) for name, count in self.answers.items())
+        answers = {name: count for name, count in risen if count}
         maximum_ns = self.maximum_ns
         if maximum_ns == before.maximum_ns:
             maximum_ns = min(maximum_ns, max((bucket + _width(bucket) - 1 for bucket in buckets), default=0))
@@ -73,6 +82,8 @@ class Second:
             self.users,
             maximum_ns,
             buckets,
+            answers,
+            self.width,
         )
 
     def quantile(self, q: float) -> int | None:
@@ -87,24 +98,16 @@ class Second:
     def to_wire(self) -> list[Any]:
         """Integers, ready for msgpack or JSON."""
         flat = [number for bucket in sorted(self.buckets) for number in (bucket, self.buckets[bucket])]
-        return [self.count, self.failures, self.rows, self.users, self.maximum_ns, flat]
+        return [self.count, self.failures, self.rows, self.users, self.maximum_ns, flat, self.answers, self.width]
 
     @classmethod
     def from_wire(cls, wire: Iterable[Any]) -> Second:
         """What :meth:`to_wire` gave."""
-        count, failures, rows, users, maximum_ns, flat = wire
-        return cls(count, failures, rows, users, maximum_ns, dict(zip(flat[::2], flat[1::2], strict=True)))
+        count, failures, rows, users, maximum_ns, flat, answers, width = wire
+        buckets = dict(zip(flat[::2], flat[1::2], strict=True))
+        return cls(count, failures, rows, users, maximum_ns, buckets, dict(answers), width)
 
 
 def _width(bucket: int) -> int:
     """How many nanoseconds a bucket is wide."""
     return 1 << max(bucket.bit_length() - _BITS, 0)
-
-
-def merge_timelines(timelines: Iterable[dict[int, Second]]) -> dict[int, Second]:
-    """The seconds of several workers as one timeline, rising; what is given stays as it is."""
-    merged: dict[int, Second] = {}
-    for timeline in timelines:
-        for number, second in timeline.items():
-            merged.setdefault(number, Second()).merge(second)
-    return dict(sorted(merged.items()))

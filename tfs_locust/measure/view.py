@@ -10,6 +10,8 @@ from tfs_locust.measure.cell import WARMUP, Cell, CellKey
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.measure.paired import Paired, PairedKey
 from tfs_locust.measure.snapshot import Health
+from tfs_locust.measure.spell import Spell
+from tfs_locust.measure.stint import Served, Stint
 from tfs_locust.measure.timeline import Second
 
 
@@ -79,6 +81,10 @@ class View:
     """Requests that schedules had due, where there is one for the whole run and it has ended."""
     pairs: dict[PairedKey, Paired] = field(default_factory=dict)
     """What was compared pair by pair, after the warm-up."""
+    stints: dict[Served, tuple[Stint, ...]] = field(default_factory=dict)
+    """When each version answered, from the run's start."""
+    spells: tuple[Spell, ...] = ()
+    """When nothing ended well, the longest of each worker, from the run's start; of several workers they overlap."""
 
     @property
     def offered(self) -> int:

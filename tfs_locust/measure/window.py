@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tfs_locust.measure.cell import Cell, CellKey
+from tfs_locust.measure.coarse import on_steps, steps_of
 from tfs_locust.measure.snapshot import Health
 from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker, WorkerState
@@ -20,7 +21,8 @@ def between(before: View, after: View) -> View:
 
     Merged with ``before`` it gives ``after``. A request belongs to the stretch in which it *ended*. Of a worker,
     ``started`` and ``finished`` are those of the stretch, so ``missing`` is by how much its requests in flight grew;
-    workers that had gone before the stretch are not in it. ``ValueError`` if ``after`` does not continue ``before``.
+    workers that had gone before the stretch are not in it, and neither are stints and
+    spells, which are no counts. ``ValueError`` if ``after`` does not continue ``before``.
     """
     if after.load_ns < before.load_ns or before.cells.keys() - after.cells.keys():
         raise ValueError("the second view does not continue the first")
@@ -67,8 +69,10 @@ def _cells(before: View, after: View) -> dict[CellKey, Cell]:
 def _timeline(before: View, after: View) -> dict[int, Second]:
     """The seconds in which something was told."""
     window = {}
+    wide = steps_of([after.timeline])
+    earlier_timeline = on_steps(before.timeline, wide) if wide else before.timeline
     for number, second in after.timeline.items():
-        earlier = before.timeline.get(number)
+        earlier = earlier_timeline.get(number)
         if earlier is None:
             window[number] = second
         elif second != earlier:
