@@ -1,0 +1,43 @@
+"""What is known of a run beside its requests: what was done to the server, and what it said of its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SWITCH = "switch"
+"""The kind of a mark that triggers the switch to a version; other kinds are only shown."""
+AVAILABLE = "AVAILABLE"
+END = "END"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment at which something was done."""
+
+    at_ns: int
+    """Since the run's start, on the clock of whoever leads it. Workers' clocks begin when word of the start reaches
+    them, so a time between a mark and an answer is short by that delay: milliseconds on a network."""
+    kind: str
+    """One word, such as :data:`SWITCH`, ``restart`` or ``reload``."""
+    text: str = ""
+    """For people."""
+    model: str = ""
+    version: str = ""
+    """Of a switch the version that is wanted, in digits."""
+    timeout_s: float | None = None
+    """How long that may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The server's answer to one GetModelStatus."""
+
+    at_ns: int
+    """When it was there; on the clock of marks."""
+    model: str
+    states: Mapping[str, str]
+    """Version in digits -> state as TensorFlow Serving calls it: ``START``, ``LOADING``, ``AVAILABLE``, ``UNLOADING``,
+    ``END``."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Version -> what went wrong, of those for which the server says so."""

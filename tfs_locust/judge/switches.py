@@ -1,0 +1,179 @@
+"""Switches from one version of a model to another, found from answers, from the server's own word, and from marks.
+
+What is known of each attempt is put together:
+
+* a **mark** says when a version was asked for, and which;
+* **polls** of GetModelStatus say when the version was first there, and when it was AVAILABLE, or ended in an error.
+  They know it to the time between two polls;
+* **answers** (:mod:`tfs_locust.measure.stint`) say when the new version answered first and the old one last. REST
+  answers carry no version: there polls alone tell.
+
+A switch that nobody here triggered has no mark, and is found just the same: by answers, where a version ends and one
+that began later goes on; by polls, where a version comes that was not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from tfs_locust.judge.moments import AVAILABLE, END, SWITCH, Mark, Poll
+from tfs_locust.measure.stint import SILENCE_NS, Served, Stint, joined
+
+SLACK_NS = 1_000_000_000
+"""How far an answer may lie before the mark that caused it, for clocks and polls that do not agree to the moment."""
+_STEADY = 10
+"""A version is silent only if it is so for this many times its mean distance between answers: a canary with an answer
+in two seconds is not rolled back and forth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What polls say of one version coming, in ns since the run's start."""
+
+    version: str
+    absent_ns: int
+    """When it was last seen not to be there."""
+    seen_ns: int
+    """When it was first seen in any state."""
+    available_ns: int | None
+    error: str
+    """What it ended with before it was available; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What there is of one switch, in ns since the run's start; None where that was not seen."""
+
+    model: str
+    version: str
+    mark: Mark | None
+    seen: Seen | None
+    stint: Stint | None
+    """The answers of the new version."""
+    old: Served | None
+    old_stint: Stint | None
+    """Those of the version that answered before."""
+
+    @property
+    def trigger_ns(self) -> int:
+        """The mark; without one when the version was first seen; without that its first answer."""
+        if self.mark is not None:
+            return self.mark.at_ns
+        if self.seen is not None:
+            return self.seen.seen_ns if self.stint is None else min(self.seen.seen_ns, self.stint.first_ns)
+        return 0 if self.stint is None else self.stint.first_ns
+
+    @property
+    def found_by(self) -> str:
+        """``mark``, ``status`` or ``answers``: the first of these that there is."""
+        return "mark" if self.mark is not None else "status" if self.seen is not None else "answers"
+
+
+def attempts(
+    stints: Mapping[Served, Sequence[Stint]], marks: Iterable[Mark] = (), polls: Iterable[Poll] = ()
+) -> tuple[Attempt, ...]:
+    """All switches of a run, those that failed too, rising by trigger."""
+    marks, polls = [one for one in marks if one.kind == SWITCH], list(polls)
+    named = {served: _steady(several) for served, several in stints.items() if served.version.isdigit()}
+    models = {served.model for served in named} | {one.model for one in marks} | {one.model for one in polls}
+    found: list[Attempt] = []
+    for model in sorted(models):
+        own = {served: several for served, several in named.items() if served.model == model}
+        found += _of_model(model, own, [one for one in marks if one.model == model], _comings(polls, model))
+    return tuple(sorted(found, key=lambda one: (one.trigger_ns, one.model, one.version)))
+
+
+def _of_model(
+    model: str, stints: Mapping[Served, Sequence[Stint]], marks: Sequence[Mark], seen: Sequence[Seen]
+) -> list[Attempt]:
+    found = []
+    left_seen, left = list(seen), [(served, one) for served, several in stints.items() for one in several]
+    ordered = sorted(marks, key=lambda one: one.at_ns)
+    for at, mark in enumerate(ordered):
+        from_ns = mark.at_ns - SLACK_NS
+        until_ns = ordered[at + 1].at_ns if at + 1 < len(ordered) else None
+        coming = _take_seen(left_seen, mark.version, from_ns, until_ns)
+        stint = _take_stint(left, mark.version, from_ns, until_ns)
+        found.append(Attempt(model, mark.version, mark, coming, stint, None, None))
+    for coming in list(left_seen):
+        from_ns = coming.absent_ns - SLACK_NS
+        stint = _take_stint(left, coming.version, from_ns, None)
+        found.append(Attempt(model, coming.version, None, coming, stint, None, None))
+    found = [_with_old(one, stints) for one in found]
+    for served, stint in left:
+        one = _with_old(Attempt(model, served.version, None, None, stint, None, None), stints)
+        if one.old_stint is not None and _is_over(one.old_stint, stint):
+            found.append(one)
+    return found
+
+
+def _take_seen(left: list[Seen], version: str, from_ns: int, until_ns: int | None) -> Seen | None:
+    for one in left:
+        if one.version == version and one.seen_ns >= from_ns and (until_ns is None or one.absent_ns < until_ns):
+            left.remove(one)
+            return one
+    return None
+
+
+def _take_stint(left: list[tuple[Served, Stint]], version: str, from_ns: int, until_ns: int | None) -> Stint | None:
+    """The first stint of the version that begins there."""
+    candidates = [
+        (stint.first_ns, at)
+        for at, (served, stint) in enumerate(left)
+        if served.version == version and stint.first_ns >= from_ns and (until_ns is None or stint.first_ns < until_ns)
+    ]
+    return left.pop(min(candidates)[1])[1] if candidates else None
+
+
+def _with_old(attempt: Attempt, stints: Mapping[Served, Sequence[Stint]]) -> Attempt:
+    """With the version that answered last of those that answered before: of several that which is over, if one is."""
+    begin_ns = attempt.trigger_ns if attempt.stint is None else attempt.stint.first_ns
+    before = [
+        (stint, served)
+        for served, several in stints.items()
+        for stint in several
+        if served.version != attempt.version and stint.first_ns < begin_ns
+    ]
+    over = [one for one in before if attempt.stint is not None and _is_over(one[0], attempt.stint)]
+    chosen = max(over or before, key=lambda one: one[0].last_ns, default=None)
+    if chosen is None:
+        return attempt
+    return replace(attempt, old=chosen[1], old_stint=chosen[0])
+
+
+def _is_over(old: Stint, new: Stint) -> bool:
+    """Whether the old version has been silent long enough while the new one answered."""
+    return new.last_ns - old.last_ns > _silence_ns(old)
+
+
+def _silence_ns(stint: Stint) -> int:
+    distances = max(stint.answers - 1, 1)
+    return max(SILENCE_NS, _STEADY * (stint.last_ns - stint.first_ns) // distances)
+
+
+def _steady(stints: Sequence[Stint]) -> tuple[Stint, ...]:
+    """With stints put together whose silences between are no longer than the version's own distances."""
+    answers = sum(one.answers for one in stints)
+    spans = sum(one.last_ns - one.first_ns for one in stints)
+    distance_ns = spans // max(answers - len(stints), 1)
+    return joined(stints, max(SILENCE_NS, _STEADY * distance_ns))
+
+
+def _comings(polls: Sequence[Poll], model: str) -> tuple[Seen, ...]:
+    """Each time a version came that was not there, or was at its end: not those there from the first poll on."""
+    rising = sorted((one for one in polls if one.model == model), key=lambda one: one.at_ns)
+    found: list[Seen] = []
+    for before, now in pairwise(rising):
+        for version, state in now.states.items():
+            if before.states.get(version, END) == END and (state != END or version not in before.states):
+                found.append(Seen(version, before.at_ns, now.at_ns, None, ""))
+            at = max((i for i, one in enumerate(found) if one.version == version), default=None)
+            if at is None or found[at].available_ns is not None or found[at].error:
+                continue
+            if state == AVAILABLE:
+                found[at] = replace(found[at], available_ns=now.at_ns)
+            elif state == END:
+                found[at] = replace(found[at], error=now.errors.get(version) or "it ended before it was available")
+    return tuple(found)
