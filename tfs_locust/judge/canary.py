@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from statistics import NormalDist
 
 from tfs_locust.judge.binomial import at_most, lower_bound, upper_bound
@@ -108,6 +109,14 @@ def compare_versions(
         slower=_slower(mean, tolerance),
         fails_more=_fails_more(own_errors, other_errors),
     )
+
+
+def compared_at(view: View, canary: Canary, statistic: Fraction | str, confidence: float) -> Ratio:
+    """The canary's quantile, or its ``mean``, by the baseline's."""
+    own, other = (service_times(view, canary.model, version) for version in (canary.canary, canary.baseline))
+    if isinstance(statistic, Fraction):
+        return quantile_ratio(own, other, float(statistic), confidence)
+    return mean_ratio(own, other, confidence)
 
 
 def versions_of(view: View) -> dict[str, list[str]]:

@@ -89,7 +89,7 @@ def judge_objective(view: View, objective: Objective, confidence: float = CONFID
         return Judged(objective, Decision.UNDECIDED, None, _in_report_units(objective), None, _no_data(view, objective))
     if objective.metric == "error_rate":
         evidence, state = _evidence(Beyond(failed, failed), requests, objective.bound, confidence)
-        note = "" if state is not Decision.UNDECIDED else _why_open(evidence)
+        note = "" if state is not Decision.UNDECIDED else why_open(evidence)
         return Judged(objective, state, failed / requests, float(objective.bound), evidence, note)
     if not objective.is_time:
         while_on = [cell for key, cell in ok.items() if key.phase == RUN]
@@ -115,7 +115,7 @@ def _judge_quantile(
     if measured_ns is None:
         notes.append(f"{failed:,} of {requests:,} requests failed, and these are beyond every bound")
     if state is Decision.UNDECIDED:
-        notes.append(_why_open(evidence))
+        notes.append(why_open(evidence))
     measured = None if measured_ns is None else measured_ns / _SECOND_NS
     return Judged(objective, state, measured, _in_report_units(objective), evidence, "; ".join(notes))
 
@@ -160,7 +160,12 @@ def _evidence(beyond: Beyond, requests: int, allowed: Fraction, confidence: floa
     return evidence, state
 
 
-def _why_open(evidence: Evidence) -> str:
+def share_evidence(bad: int, requests: int, allowed: Fraction, confidence: float) -> tuple[Evidence, Decision]:
+    """What a count says about the share of bad ones, of which ``allowed`` may be, and what it decides."""
+    return _evidence(Beyond(bad, bad), requests, allowed, confidence)
+
+
+def why_open(evidence: Evidence) -> str:
     """An undecided share, in words."""
     allowed, lower, upper, confidence = (
         f"{share * 100:.4g} %" for share in (evidence.allowed, evidence.lower, evidence.upper, evidence.confidence)

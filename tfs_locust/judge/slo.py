@@ -2,18 +2,21 @@
 
     objective  = [ scope ":" ] metric operator bound
     scope      = limit { "," limit }
-    limit      = "grpc" | "rest" | ( "scenario" | "protocol" | "model" | "version" ) "=" value
+    limit      = "grpc" | "rest" | ( "scenario" | "protocol" | "model" | "version" ) "=" value | "canary"
     metric     = [ "service_" ] ( "p" number | "mean" | "max" ) | "error_rate" | "throughput" | "rows"
+               | "availability" | "availability_by_second" | "switch_success"
+               | "switch_time" | "model_load_time" | "recovery_time"
+               | ( "p" number | "mean" ) "_ratio"  of a canary, which is its scope
                | the name of a series, without a scope
-    operator   = "<" | "<="           of times and error_rate
-               | ">" | ">="           of throughput and rows; a series takes any
+    operator   = "<" | "<="           of times, error_rate and ratios
+               | ">" | ">="           of all else; a series takes any
     bound      = number ( "us" | "ms" | "s" )     of times
-               | number [ "%" ]                   of error_rate: a share
+               | number [ "%" ]                   of shares: error_rate, availability, switch_success; and of a series
                | number "/s"                      of throughput and rows
-               | number [ "%" ]                   of a series
+               | number                           of a ratio
 
-``default`` stands for :data:`DEFAULT`. What the metrics mean is in :mod:`tfs_locust.judge.decide`, and of series in
-:mod:`tfs_locust.judge.series`.
+``default`` stands for :data:`DEFAULT`. What the metrics mean is in :mod:`tfs_locust.judge.decide`, of those on versions
+and outages in :mod:`tfs_locust.judge.stability`, and of series in :mod:`tfs_locust.judge.series`.
 """
 
 from __future__ import annotations
@@ -26,14 +29,29 @@ from fractions import Fraction
 from tfs_locust.measure.sample import Key
 
 SERIES = "series"
+RATIO = "ratio"
 DEFAULT = ("throughput>=10000/s", "error_rate<0.1%", "p99<100ms")
 
 _FIELDS = ("scenario", "protocol", "model", "version")
 _PROTOCOLS = ("grpc", "rest")
 _TIME_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+_SCOPES = {
+    "availability": _FIELDS,
+    "availability_by_second": (),
+    "switch_success": ("model", "version"),
+    "switch_time": ("model", "version"),
+    "model_load_time": ("model", "version"),
+    "recovery_time": (),
+    RATIO: ("model", "version"),
+}
+"""What objectives on versions and outages may be limited to; others to any field."""
+_SHARES = {"error_rate", "availability", "availability_by_second", "switch_success"}
+_PLAIN = {"error_rate", "throughput", "rows"} | (_SCOPES.keys() - {RATIO})
+_AT_LEAST = {"throughput", "rows"} | _SHARES - {"error_rate"}
 _METRICS = (
-    "p99 (any quantile), mean, max, the same with service_ before them (service_p99), error_rate, throughput, rows"
+    "p99 (any quantile), mean, max, the same with service_ before them (service_p99), error_rate, throughput, rows, "
+    f"{', '.join(name for name in _SCOPES if name != RATIO)}, and of a canary p99_ratio (any quantile) and mean_ratio"
 )
 
 
@@ -46,12 +64,12 @@ class Objective:
     scope: tuple[tuple[str, str], ...]
     """Fields of :class:`~tfs_locust.measure.sample.Key` with the value they must have; empty: all requests."""
     metric: str
-    """``response``, ``service`` (times), ``error_rate``, ``throughput``, ``rows``, or :data:`SERIES`."""
+    """``response``, ``service`` (times), :data:`RATIO`, :data:`SERIES`, or as it is written."""
     statistic: Fraction | str
-    """Of times: the quantile as a share, ``mean`` or ``max``; of a series: its name. Else empty."""
+    """Of times and ratios: the quantile as a share, ``mean`` or ``max``; of a series: its name. Else empty."""
     operator: str
     bound: Fraction
-    """In ns, as a share, by the second, or in the series' own unit."""
+    """In ns, as a share, by the second, as a ratio, or in the series' own unit."""
 
     def covers(self, key: Key) -> bool:
         """Whether a request of this key is in scope."""
@@ -61,6 +79,15 @@ class Objective:
     def is_time(self) -> bool:
         """Whether it bounds a response or service time."""
         return self.metric in {"response", "service"}
+
+    @property
+    def is_of_stability(self) -> bool:
+        """Whether it is on versions, outages or availability."""
+        return self.metric in _SCOPES
+
+    def may_be_limited_to(self, field: str) -> bool:
+        """Whether a scope may name this field."""
+        return self.metric != SERIES and field in _SCOPES.get(self.metric, _FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +149,7 @@ class _Parser:
         self.text = text
         self.series = series
         self.at = 0
+        self.of_canary = False
 
     def fault(self, at: int, message: str) -> _FaultError:
         return _FaultError(Fault(self.text, at + 1, message))
@@ -146,14 +174,26 @@ class _Parser:
     def objective(self) -> Objective:
         scope = self.scope()
         metric, statistic = self.metric()
-        if metric == SERIES and scope:
-            raise self.fault(0, f"{statistic!r} is a series of the server, which has no scope")
+        self.check_scope(scope, metric, statistic)
         operator = self.operator(metric)
         bound = self.bound(metric, operator)
         self.skip_blanks()
         if self.at < len(self.text):
             raise self.fault(self.at, f"{self.rest()} follows a complete objective")
         return Objective(self.text.strip(), scope, metric, statistic, operator, bound)
+
+    def check_scope(self, scope: tuple[tuple[str, str], ...], metric: str, statistic: Fraction | str) -> None:
+        """Whether the metric may have this scope."""
+        if metric == SERIES and (scope or self.of_canary):
+            raise self.fault(0, f"{statistic!r} is a series of the server, which has no scope")
+        if (metric == RATIO) != self.of_canary:
+            said = "canary: has a ratio after it, such as" if self.of_canary else "a ratio is that of a canary:"
+            raise self.fault(0, f"{said} 'canary: p99_ratio<1.1'")
+        allowed = _SCOPES.get(metric, _FIELDS)
+        for field, _ in scope:
+            if field not in allowed:
+                there = f"can be limited to {' and '.join(allowed)}, not to {field}" if allowed else "has no scope"
+                raise self.fault(0, f"{metric} {there}")
 
     def scope(self) -> tuple[tuple[str, str], ...]:
         limits: dict[str, str] = {}
@@ -171,9 +211,15 @@ class _Parser:
                     raise self.fault(self.at, f"the value of {word!r} is missing")
             elif word in _PROTOCOLS:
                 word, value = "protocol", word
+            elif word == "canary":
+                self.of_canary = True
+                if self.take(","):
+                    continue
+                break
             else:
                 raise self.fault(
-                    begin, f"{word!r} is no scope; a scope is grpc, rest, or FIELD=VALUE with {', '.join(_FIELDS)}"
+                    begin,
+                    f"{word!r} is no scope; a scope is grpc, rest, canary, or FIELD=VALUE with {', '.join(_FIELDS)}",
                 )
             if word == "protocol" and value not in _PROTOCOLS:
                 raise self.fault(begin, f"{value!r} is no protocol; protocols are {' and '.join(_PROTOCOLS)}")
@@ -189,12 +235,14 @@ class _Parser:
         self.skip_blanks()
         begin = self.at
         word = self.take(r"[A-Za-z_][A-Za-z0-9_.]*")
-        if word in {"error_rate", "throughput", "rows"}:
+        if word in _PLAIN:
             return word, ""
         if word in self.series:
             return SERIES, word
         metric, name = ("service", word[8:]) if word.startswith("service_") else ("response", word)
-        if name in {"mean", "max"}:
+        if word.endswith("_ratio"):
+            metric, name = RATIO, word[:-6]
+        if name == "mean" or (name == "max" and metric != RATIO):
             return metric, name
         if name.startswith("p") and _NUMBER.fullmatch(name[1:]):
             quantile = Fraction(name[1:]) / 100
@@ -210,7 +258,7 @@ class _Parser:
         self.skip_blanks()
         begin = self.at
         operator = self.take(r"[<>=!]+")
-        wanted: tuple[str, ...] = (">=", ">") if metric in {"throughput", "rows"} else ("<", "<=")
+        wanted: tuple[str, ...] = (">=", ">") if metric in _AT_LEAST else ("<", "<=")
         if metric == SERIES:
             wanted = ("<", "<=", ">", ">=")
         if operator not in wanted:
@@ -232,7 +280,11 @@ class _Parser:
             if unit not in {"", "%"}:
                 raise self.fault(at_unit, f"the value of a series has no unit or %, not {unit!r}")
             return number / 100 if unit else number
-        if metric == "error_rate":
+        if metric == RATIO:
+            if unit or not number:
+                raise self.fault(at_unit if unit else begin, "a ratio is a number above 0 without a unit, such as 1.1")
+            return number
+        if metric in _SHARES:
             if unit not in {"", "%"}:
                 raise self.fault(at_unit, f"a share has no unit or %, not {unit!r}")
             share = number / 100 if unit else number
@@ -240,6 +292,8 @@ class _Parser:
                 raise self.fault(begin, f"a share is at most 100% (1), not {digits}{unit}")
             if share == 0 and operator == "<":
                 raise self.fault(begin, "no share is below 0; error_rate<=0 means none")
+            if share == 1 and operator == ">":
+                raise self.fault(begin, f"no share is above 100%; {metric}>=100% means all")
             return share
         if metric in {"throughput", "rows"}:
             if unit != "/s":

@@ -14,8 +14,10 @@ from fractions import Fraction
 
 from tfs_locust.judge.binomial import Decision
 from tfs_locust.judge.decide import CONFIDENCE, Judged, judge_objective
+from tfs_locust.judge.lifecycle import Lifecycle
 from tfs_locust.judge.series import Series, judge_series
 from tfs_locust.judge.slo import SERIES, Objective
+from tfs_locust.judge.stability import judge_stability, told
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View, Worker, WorkerState
 
@@ -84,9 +86,11 @@ def judge(
     limits: Limits | None = None,
     aborted: str = "",
     series: Mapping[str, Series] | None = None,
+    lifecycle: Lifecycle | None = None,
     ended: bool = True,
 ) -> Verdict:
-    """The verdict on a run that has ended. ``series`` are those that objectives may name, by name.
+    """The verdict on a run that has ended. ``series`` are those that objectives may name, by name; ``lifecycle`` is
+    what those on versions and outages are judged by.
 
     Of a stretch of a run that goes on (``ended`` is False) requests in flight and last reports are not asked for.
 
@@ -94,7 +98,7 @@ def judge(
     ended because an objective is surely broken is not aborted in this sense: its FAIL is decided.
     """
     limits = limits or Limits()
-    judged = judge_all(view, objectives, confidence, series)
+    judged = judge_all(view, objectives, confidence, series, lifecycle)
     broken = [f"objective-failed: {describe(one)}" for one in judged if one.state is Decision.FAIL]
     undecided = [f"undecided: {describe(one)}" for one in judged if one.state is Decision.UNDECIDED]
     doubts = list(_doubts(view, objectives, limits, ended=ended))
@@ -116,12 +120,18 @@ def judge_all(
     objectives: Iterable[Objective],
     confidence: float = CONFIDENCE,
     series: Mapping[str, Series] | None = None,
+    lifecycle: Lifecycle | None = None,
 ) -> tuple[Judged, ...]:
     """What is known of each objective; whether the run can be believed is another question."""
-    return tuple(
-        judge_series(one, series or {}) if one.metric == SERIES else judge_objective(view, one, confidence)
-        for one in objectives
-    )
+
+    def judged(objective: Objective) -> Judged:
+        if objective.metric == SERIES:
+            return judge_series(objective, series or {})
+        if objective.is_of_stability:
+            return judge_stability(view, objective, lifecycle, confidence)
+        return judge_objective(view, objective, confidence)
+
+    return tuple(map(judged, objectives))
 
 
 def hopeless(view: View, objectives: Sequence[Objective], confidence: float = CONFIDENCE) -> tuple[Judged, ...]:
@@ -132,7 +142,9 @@ def hopeless(view: View, objectives: Sequence[Objective], confidence: float = CO
     """
     patient = 1 - (1 - confidence) / 100
     lasting = [
-        o for o in objectives if o.metric == "error_rate" or o.statistic == "max" or isinstance(o.statistic, Fraction)
+        o
+        for o in objectives
+        if o.metric == "error_rate" or (o.is_time and (o.statistic == "max" or isinstance(o.statistic, Fraction)))
     ]
     judged = (judge_objective(view, objective, patient) for objective in lasting)
     return tuple(one for one in judged if one.state is Decision.FAIL)
@@ -150,6 +162,8 @@ def measured(judged: Judged) -> str:
     """The measured value with its unit; empty if there is none."""
     if judged.measured is None:
         return ""
+    if judged.objective.is_of_stability:
+        return told(judged.objective.metric, judged.measured)
     if judged.objective.is_time:
         return f"{judged.measured * 1e3:.4g} ms"
     if judged.objective.metric == "error_rate":
@@ -165,7 +179,8 @@ def _doubts(view: View, objectives: Sequence[Objective], limits: Limits, *, ende
     """Every reason not to believe what was measured."""
     if not view.workers:
         yield "no-data: no worker ever reported"
-    strictest = max([Fraction(99, 100), *(o.statistic for o in objectives if isinstance(o.statistic, Fraction))])
+    quantiles = (o.statistic for o in objectives if o.is_time and isinstance(o.statistic, Fraction))
+    strictest = max([Fraction(99, 100), *quantiles])
     for worker in view.workers:
         yield from _incomplete(worker) if ended else _unheard(worker)
         yield from _limited(worker, strictest, view.load_ns, limits)

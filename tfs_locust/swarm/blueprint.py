@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from tfs_locust.judge.slo import SERIES, Objective, ObjectiveError, parse_objectives
+from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
 from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
 from tfs_locust.swarm.arrivals import arrival_of
@@ -178,7 +178,8 @@ def objectives_of(user_classes: Iterable[type[PredictUser]], settings: Settings)
 
 
 def _of_class(scenario: str, objective: Objective) -> Objective:
-    if objective.metric == SERIES or any(field == "scenario" for field, _ in objective.scope):
+    limited = any(field == "scenario" for field, _ in objective.scope)
+    if limited or not objective.may_be_limited_to("scenario"):
         return objective
     between = ", " if objective.scope else ": "
     return replace(
