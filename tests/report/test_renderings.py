@@ -222,7 +222,7 @@ def test_the_curve_is_the_distribution(result: Result) -> None:
 def test_a_long_run_is_drawn_in_fewer_points(result: Result) -> None:
     """Of several seconds the mean rate and the worst latency is one point."""
     seconds = 2500
-    timeline = {name: [0] * seconds for name in result["timeline"]}
+    timeline = {name: [0] * seconds for name in result["timeline"]} | {"step_s": [1] * seconds}
     timeline |= {
         "second": list(range(seconds)),
         "requests": [1, 2, 6] * 833 + [4],

@@ -194,17 +194,20 @@ def _rate(result: Result, name: str, confidence: float) -> Estimate | None:
     timeline = result["timeline"]
     first, end = result["warmup_s"], result["warmup_s"] + result["load_s"]
     ok = [total - failed for total, failed in zip(timeline["requests"], timeline["failures"], strict=True)]
+    widths = timeline.get("step_s") or [1] * len(ok)
     amounts = [
-        amount
-        for second, amount in zip(timeline["second"], ok if name == "requests_per_s" else timeline["rows"], strict=True)
-        if first <= second and second + 1 <= end
+        amount / width
+        for second, width, amount in zip(
+            timeline["second"], widths, ok if name == "requests_per_s" else timeline["rows"], strict=True
+        )
+        if first <= second and second + width <= end
     ]
     if len(amounts) < 3:
         return Estimate(value, None, None)
     return _around(value, _standard_error(amounts), confidence)
 
 
-def _standard_error(amounts: Sequence[int]) -> float:
+def _standard_error(amounts: Sequence[float]) -> float:
     mean = sum(amounts) / len(amounts)
     variance = sum((amount - mean) ** 2 for amount in amounts) / (len(amounts) - 1)
     return math.sqrt(variance / len(amounts))

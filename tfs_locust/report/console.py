@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfs_locust.report import units
 from tfs_locust.report.capacity import lines as lines_of_capacity
 from tfs_locust.report.comparisons import lines as comparisons
+from tfs_locust.report.lifecycle import lines as lines_of_lifecycle
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines as lines_of_server
 
@@ -30,6 +31,7 @@ def closing_table(result: Result) -> str:
     if len(result["peers"]) > 1:
         lines.append("answers by: " + ", ".join(f"{peer} {units.count(n)}" for peer, n in result["peers"].items()))
     lines += comparisons(result)
+    lines += lines_of_lifecycle(result)
     rows = [["", "mean", *(name.replace("_", ".") for name in _COLUMNS)]]
     for label, name in _TIMES:
         rows.append([label, *(units.duration(result[name][column]) for column in ("mean", *_COLUMNS))])

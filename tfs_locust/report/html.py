@@ -20,7 +20,7 @@ from markupsafe import Markup
 from tfs_locust.judge.level import Unit, load_text
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
-from tfs_locust.report import capacity, units
+from tfs_locust.report import capacity, lifecycle, units
 from tfs_locust.report.comparisons import sentence
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
@@ -50,6 +50,10 @@ def page(result: Result) -> str:
         level_verdict=capacity.verdict,
         load=lambda value, unit: load_text(value, Unit(unit)),
         capacity_notes=capacity.notes,
+        available=units.available,
+        happened=lifecycle.happened,
+        outage_sentence=lifecycle.outage_sentence,
+        canary_sentence=lifecycle.canary_sentence,
         inline=lambda name: Markup(_part(name)),  # noqa: S704  # our own files
     )
     return environment.get_template("page.html.j2").render(
@@ -60,6 +64,7 @@ def page(result: Result) -> str:
             "percentiles": _percentiles(result),
             "timeline": _timeline(result),
             "server": server_plots(result),
+            "lifecycle": lifecycle.lines_on_plots(result),
             "capacity": capacity.plot(result),
         },
         library=_library(),
@@ -116,8 +121,9 @@ def _curve(histogram: Histogram, nines: Sequence[float]) -> list[float]:
 
 
 def _timeline(result: Result) -> Result:
-    """The columns of the timeline; of a long run several seconds are one point, the worst of them."""
+    """The columns of the timeline; of a long run several seconds are one point: their mean rate, the worst time."""
     timeline = result["timeline"]
+    steps = timeline.get("step_s") or [1] * len(timeline["second"])
     width = max(1, math.ceil(len(timeline["second"]) / _MAX_SECONDS))
 
     def columns(name: str, one: Callable[[list[Any]], Any]) -> list[Any]:
@@ -128,12 +134,14 @@ def _timeline(result: Result) -> Result:
         known = [value for value in values if value is not None]
         return max(known) * 1e3 if known else None
 
-    def mean(values: list[int]) -> float:
-        return sum(values) / len(values)
+    lengths = [sum(steps[at : at + width]) for at in range(0, len(steps), width)]
 
-    requests, failures = columns("requests", mean), columns("failures", mean)
+    def rates(name: str) -> list[float]:
+        return [count / length for count, length in zip(columns(name, sum), lengths, strict=True)]
+
+    requests, failures = rates("requests"), rates("failures")
     return {
-        "width": width,
+        "width": max(lengths, default=1),
         "second": columns("second", min),
         "ok": [count - failed for count, failed in zip(requests, failures, strict=True)],
         "failures": failures,

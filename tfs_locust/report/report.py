@@ -17,7 +17,9 @@ from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker
 from tfs_locust.report.comparisons import comparisons
+from tfs_locust.report.lifecycle import lifecycle_of
 from tfs_locust.report.queries import series_of
+from tfs_locust.report.steps import steps
 from tfs_locust.report.stored import histogram_of, view_of
 
 SCHEMA_VERSION = 1
@@ -82,6 +84,7 @@ def rejudge(
         limits=limits or Limits(**before["limits"]),
         aborted=before["aborted"],
         series=series_of(result),
+        lifecycle=lifecycle_of(result),
     )
     return {**result, "verdict": _verdict(verdict), "objectives": [_objective(one) for one in verdict.objectives]}
 
@@ -243,14 +246,14 @@ def _worker(worker: Worker) -> Result:
 
 def _timeline(timeline: Mapping[int, Second]) -> Result:
     """Columns of equal length; seconds in which nothing was told are filled in, so that a standstill is seen."""
-    numbers = range(min(timeline), max(timeline) + 1) if timeline else range(0)
-    seconds = [timeline.get(number, Second()) for number in numbers]
+    numbers, seconds = zip(*steps(timeline), strict=True) if timeline else ((), ())
 
     def in_seconds(values: Iterable[int | None]) -> list[float | None]:
         return [None if value is None else value / _SECOND_NS for value in values]
 
     return {
         "second": list(numbers),
+        "step_s": [second.width for second in seconds],
         "requests": [second.count for second in seconds],
         "failures": [second.failures for second in seconds],
         "rows": [second.rows for second in seconds],

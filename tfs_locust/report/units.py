@@ -33,6 +33,11 @@ def share(value: float | None) -> str:
     return NOTHING if value is None else f"{_four_digits(value * 100)} %"
 
 
+def available(value: float | None) -> str:
+    """A share near to 1 as percent, with the digits that make it differ: ``99.9987 %``."""
+    return NOTHING if value is None else f"{value * 100:.6g} %"
+
+
 def rate(by_second: float | None) -> str:
     """``12,345/s``; small ones with a decimal."""
     if by_second is None:
@@ -54,7 +59,9 @@ def measured(metric: str, value: float | None) -> str:
     """A value of an objective's metric, in the metric's unit."""
     if metric == "error_rate":
         return share(value)
-    if metric == "series":
+    if metric in {"availability", "availability_by_second", "switch_success"}:
+        return available(value)
+    if metric in {"series", "ratio"}:
         return number(value)
     return rate(value) if metric in {"throughput", "rows"} else duration(value)
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tfs_locust.judge.capacity import CapacityRun
 from tfs_locust.judge.decide import Judged
 from tfs_locust.judge.found import judge_search, search_so_far
+from tfs_locust.judge.lifecycle import Lifecycle, Pair, look
+from tfs_locust.judge.moments import Mark, Poll, remember
 from tfs_locust.judge.series import Series
 from tfs_locust.judge.slo import Objective
 from tfs_locust.judge.verdict import Verdict, hopeless, judge, judge_all
@@ -25,6 +27,7 @@ from tfs_locust.measure.view import View, WorkerState
 from tfs_locust.report import files
 from tfs_locust.report.capacity import section as capacity_section
 from tfs_locust.report.console import closing_table
+from tfs_locust.report.lifecycle import section as lifecycle_section
 from tfs_locust.report.markdown import summary
 from tfs_locust.report.queries import Answered, series_of
 from tfs_locust.report.report import Result, build
@@ -64,6 +67,13 @@ class Judgement:
         """It was ended because a process could not start it, or go on."""
         self.unwritten = False
         """A report was asked for and could not be written."""
+        self.marks: list[Mark] = []
+        """What was done to the server."""
+        self.polls: list[Poll] = []
+        """What it said of its versions."""
+        self.pairs: list[Pair] | None = None
+        """Versions to compare. None: of each model the two that served side by side."""
+        self._began_ns = time.perf_counter_ns()
         self._settings = settings
         self.ended_s: float | None = None
         """Unix time at which the result was there."""
@@ -85,6 +95,28 @@ class Judgement:
             self.aggregate.accept(snapshot, time.monotonic_ns())
             warm_at_s = time.perf_counter() + (snapshot.warmup_ns - snapshot.now_ns) / 1e9
             self.warm_at_s = max(self.warm_at_s or warm_at_s, warm_at_s)
+
+    def mark(
+        self, kind: str, text: str = "", *, model: str = "", version: str = "", timeout_s: float | None = None
+    ) -> None:
+        """Something is done to the server, now."""
+        self.marks.append(Mark(time.perf_counter_ns() - self._began_ns, kind, text, model, version, timeout_s))
+
+    def heard_of(self, model: str, states: dict[str, str], errors: dict[str, str]) -> None:
+        """The server has said, just now, which state each version of a model is in, and what went wrong."""
+        remember(self.polls, Poll(time.perf_counter_ns() - self._began_ns, model, states, errors))
+
+    def lifecycle(self, view: View) -> Lifecycle:
+        """What became of versions and outages, of a view with its timeline."""
+        confidence = self._settings.confidence
+        return look(
+            view,
+            marks=self.marks,
+            polls=self.polls,
+            objectives=self.objectives,
+            pairs=self.pairs,
+            confidence=confidence,
+        )
 
     def waiting_for(self) -> list[str]:
         """Workers whose last report is not in and may still come."""
@@ -115,7 +147,7 @@ class Judgement:
         """Whether capacity is searched."""
         return self._settings.find_capacity
 
-    def so_far(self, view: View, *, aborted: str = "") -> Verdict:
+    def so_far(self, view: View, *, aborted: str = "", lifecycle: Lifecycle | None = None) -> Verdict:
         """The verdict if the run ended now and all in flight were told."""
         confidence, limits = self._settings.confidence, self._settings.limits
         if self.searches:
@@ -128,6 +160,7 @@ class Judgement:
             limits=limits,
             aborted=aborted,
             series=later,
+            lifecycle=lifecycle,
             ended=False,
         )
 
@@ -156,10 +189,12 @@ class Judgement:
         if self.result is not None:
             return self.result
         view = self.view()
-        verdict = self.so_far(view, aborted=_UNDER_WAY)
+        lifecycle = self.lifecycle(view)
+        verdict = self.so_far(view, aborted=_UNDER_WAY, lifecycle=lifecycle)
         manifest = {**self._manifest(options, hosts, users), "ended": None}
         watched = Watched() if self.servers is None else self._watched_so_far(self.servers)
-        return build(view, verdict, manifest, server_sections(view, watched, users=users, started_s=self.started_s))
+        sections = server_sections(view, watched, users=users, started_s=self.started_s)
+        return build(view, verdict, manifest, {"lifecycle": lifecycle_section(view, lifecycle), **sections})
 
     def failures(self) -> int:
         """Requests that did not end well, the warm-up's among them."""
@@ -172,8 +207,12 @@ class Judgement:
             view = self._last_view = self.view()
             watched = Watched() if self.servers is None else self.servers.watched()
             watched = replace(watched, answers=self._ask(view))
-            sections = server_sections(view, watched, users=users, started_s=self.started_s)
-            self.verdict = self._judge(view, sections)
+            lifecycle = self.lifecycle(view)
+            sections = {
+                "lifecycle": lifecycle_section(view, lifecycle),
+                **server_sections(view, watched, users=users, started_s=self.started_s),
+            }
+            self.verdict = self._judge(view, sections, lifecycle)
             self.ended_s = time.time()
             self.result = build(view, self.verdict, self._manifest(options, hosts, users), sections)
             for finding in findings(self.result):
@@ -182,7 +221,7 @@ class Judgement:
                 self._write(self._settings.report, self.result)
         return self.result
 
-    def _judge(self, view: View, sections: dict[str, Any]) -> Verdict:
+    def _judge(self, view: View, sections: dict[str, Any], lifecycle: Lifecycle) -> Verdict:
         confidence, limits = self._settings.confidence, self._settings.limits
         if self.search is not None and self.search.answer is not None:
             answer = self.search.answer
@@ -195,6 +234,7 @@ class Judgement:
             limits=limits,
             aborted=self.aborted,
             series=series_of(sections),
+            lifecycle=lifecycle,
         )
 
     def _ask(self, view: View) -> list[Answered]:

@@ -95,9 +95,20 @@
       type: "rect", layer: "below", x0: Math.max(from, first), x1: Math.min(to, last), yref: "paper", y0: 0, y1: 1,
       fillcolor: color("shade"), line: {width: 0},
     });
-    const phases = [shaded(first, t.warmup_s), shaded(t.load_end_s, last)].filter(phase => phase.x0 < phase.x1);
+    const life = data.lifecycle;
+    const outages = life.outages.map(one => ({...shaded(one.from, one.to), fillcolor: color("red"), opacity: 0.12}));
+    const phases = [shaded(first, t.warmup_s), shaded(t.load_end_s, last), ...outages].filter(phase => phase.x0 < phase.x1);
+    const moments = life.lines.map(one => ({
+      type: "line", x0: one.second, x1: one.second, yref: "paper", y0: 0, y1: 1,
+      line: {color: color("muted"), width: 1, dash: "dot"},
+    }));
+    // of many lines the names would lie on each other
+    const names = life.lines.length > 8 ? [] : life.lines.map((one, index) => ({
+      text: one.text.replace(/&/g, "&amp;").replace(/</g, "&lt;"), showarrow: false, font: {color: color("muted"), size: 11},
+      x: one.second, xanchor: "left", xshift: 3, yref: "paper", y: 1, yanchor: "top", yshift: -13 * (index % 3),
+    }));
     const overTime = (id, lines, yaxis) => draw(id, lines, {
-      hovermode: "x unified", shapes: phases, yaxis,
+      hovermode: "x unified", shapes: [...phases, ...moments], annotations: names, yaxis,
       xaxis: {range: padded(first, last), ticksuffix: " s", nticks: 7, tickformat: ",~r", hoverformat: ",~r"},
     });
     const over = (name, hue, values, show, more) =>
@@ -111,6 +122,10 @@
       ], decades([...t.p50_ms, ...t.max_ms])),
       overTime("failures", [over("failures/s", "red", t.failures, number)], fromZero(t.failures)),
       overTime("users", [over("users", "green", t.users, number)], fromZero(t.users)),
+      ...(life.versions.length ? [overTime("versions", life.versions.map((one, index) => ({
+        ...line(one.name, ["blue", "orange", "green", "red", "amber", "muted"][index % 6], life.second, one.rate, number),
+        hoverinfo: "x+text+name",
+      })), fromZero(life.versions.flatMap(one => one.rate)))] : []),
       ...[
         ["rows-per-batch", "rows", "blue", s.second, s.rows_per_batch],
         ["padding", "padding %", "orange", s.second, s.padding_percent],
