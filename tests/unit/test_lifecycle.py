@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.measured import MS, SECOND
+from tests.unit.measured import MS, SECOND, sample, told
 from tests.unit.planted import Served, record, usual, view_of
 from tfs_locust.judge.lifecycle import Lifecycle, look
 from tfs_locust.judge.moments import AVAILABLE, SWITCH, Mark, Poll
@@ -17,6 +17,7 @@ from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.judge.switch import Switch
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Outcome
+from tfs_locust.measure.tally import Tally
 
 STEP_S = 1.0
 QUICK = settings(max_examples=15, deadline=None)
@@ -267,6 +268,21 @@ def test_what_was_due_and_not_sent_counts_against_availability() -> None:
     assert (availability.due, availability.served) == (2 * sent, sent)
     assert availability.by_request == 0.5
     assert availability.nines == pytest.approx(0.30103)
+
+
+def test_load_that_begins_later_than_the_run_is_measured_from_then() -> None:
+    """Five seconds of preparation are no outage of the server, and an outage at the end of the load is one."""
+    tally, aggregate = Tally("w", 1, origin_ns=0), Aggregate()
+    tally.start_load(5 * SECOND)
+    for number in range(1000):
+        at_ns = 5 * SECOND + number * 10 * MS
+        tally.record(sample(MS, due_ns=at_ns, outcome=Outcome.OK if number < 960 else Outcome.UNAVAILABLE))
+    tally.end_load(15 * SECOND)
+    aggregate.accept(told(tally, 15 * SECOND, final=True))
+    found = look(aggregate.view())
+    assert (found.availability.seconds, found.availability.available_seconds) == (10, 10)
+    (outage,) = found.outages
+    assert outage.start_s == pytest.approx(14.6, abs=0.02)
 
 
 def test_nothing_measured_is_nothing_available() -> None:

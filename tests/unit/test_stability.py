@@ -159,6 +159,18 @@ def test_a_switch_that_failed_breaks_its_time() -> None:
         assert one(expression, view, found).state is Decision.UNDECIDED
 
 
+def test_a_switch_that_nobody_triggered_took_nobody_knows_how_long() -> None:
+    """Found by answers alone its time is open, and broken if the two versions answered side by side for too long."""
+    view = planted(switch_s=10)
+    (switch,) = look(view).switches
+    judged = one("switch_time<10s", view)
+    assert judged.state is Decision.UNDECIDED
+    assert "nobody told when it was triggered" in judged.note
+    assert one("switch_success>=99.5%", view).state is Decision.PASS
+    long = replace(look(view), switches=(replace(switch, last_old_answer_s=11.0),))
+    assert one("switch_time<10s", view, long).state is Decision.FAIL
+
+
 def test_how_much_ten_switches_prove() -> None:
     """All came off: kept, and the note says that they prove 74 %; one of them failed: 90 %."""
     view, found = switched()

@@ -43,7 +43,7 @@ class Availability:
 
 
 def availability_of(view: View) -> Availability:
-    """Of a whole run, or of a stretch of one whose timeline is its own.
+    """Of a whole run.
 
     Seconds are those that lie between the warm-up's end and the load's. One in which nothing ended was not available:
     whoever sends less than a request a second should not look at seconds. Of steps that old seconds were put together
@@ -52,7 +52,7 @@ def availability_of(view: View) -> Availability:
     judged = view.judged()
     due = view.abandoned + sum(cell.count for cell in judged.values())
     served = sum(cell.count for key, cell in judged.items() if key.key.outcome is Outcome.OK)
-    first, end = -(-view.warmup_ns // _NS), (view.warmup_ns + view.load_ns) // _NS
+    first, end = -(-view.run_from_ns // _NS), (view.run_from_ns + view.load_ns) // _NS
     seconds, available = max(0, end - first), 0
     for number, second in view.timeline.items():
         inside = min(number + second.width, end) - max(number, first)

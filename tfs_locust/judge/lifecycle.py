@@ -53,7 +53,7 @@ def look(
     ``pairs`` are the versions to compare. Without them each model of which exactly two versions served side by side is
     compared, the higher number as the canary; versions that a switch lies between did not, and are not.
     """
-    end_ns = view.warmup_ns + view.load_ns
+    end_ns = view.run_from_ns + view.load_ns
     sent = {key: cell.count for key, cell in view.cells.items() if key.key.outcome is not Outcome.UNSENT}
     failures = sum(count for key, count in sent.items() if key.key.outcome is not Outcome.OK)
     found = tuple(figure(one, view.timeline, end_ns) for one in attempts(view.stints, marks, polls))

@@ -4,7 +4,8 @@
   rate is; what no worker came to counts against it, where there is no scope. **availability_by_second** is compared as
   it is: seconds are not independent of each other, and a bound for independent ones would be a lie.
 * **switch_time**, **model_load_time** and **recovery_time** are kept if *every* switch, load or outage keeps to them.
-  One that did not come off breaks them; one that the run was too short for leaves them open.
+  One that did not come off breaks them; one that the run was too short for leaves them open, and so does the time of a
+  switch that was found by answers alone: when it was triggered nobody knows.
 * **switch_success** is compared as it is: no run has the hundreds of switches that would prove 99.5 %. The note says
   what so many switches prove.
 * The ratio of a **canary** is decided by its confidence bounds: kept if even the upper one is within, broken if even
@@ -31,6 +32,7 @@ from tfs_locust.measure.view import View
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _TIMES = {"switch_time", "model_load_time", "recovery_time"}
 _NS = 1_000_000_000
+_UNTRIGGERED = "nobody told when it was triggered: it was found by answers alone, and took this long at least"
 _UNSEEN = "versions and outages were not looked at"
 
 
@@ -102,7 +104,10 @@ def _switch_times(objective: Objective, switches: Sequence[Switch]) -> Judged:
         objective,
         [seconds for seconds, _ in taken if seconds is not None],
         broken=[one.why for one in failed],
-        still_open=[one.why or unseen for one in missing if one not in failed],
+        still_open=[
+            *(one.why or unseen for one in missing if one not in failed),
+            *(_UNTRIGGERED for _, one in taken if one.found_by == "answers" and not loads),
+        ],
     )
 
 

@@ -77,7 +77,8 @@ class Switch:
     @property
     def settled_s(self) -> float | None:
         """How long the switch took: until the new version answered and the old one no longer did; where answers tell no
-        version until it was AVAILABLE. None of one that did not come off."""
+        version until it was AVAILABLE. None of one that did not come off. Of one that is found by answers alone nobody
+        knows when it was triggered, and this is the least it can have taken."""
         if not self.success:
             return None
         known = [one for one in (self.first_answer_s, self.last_old_answer_s) if one is not None]

@@ -122,6 +122,7 @@ class Aggregate:
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
+            run_from_ns=max((one.newest.run_from_ns for one in held), default=0),
             scheduled=scheduled,
             send_lag=self._health.send_lag.copy(),
             loop_lag=self._health.loop_lag.copy(),

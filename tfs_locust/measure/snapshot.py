@@ -106,6 +106,9 @@ class Snapshot:
     """What is compared pair by pair: always all of it, for it is little."""
     stints: dict[StintKey, Stint] = field(default_factory=dict)
     """Which version answered when; as with cells, a live snapshot may leave out what did not change."""
+    run_from_ns: int = 0
+    """When the warm-up was over and ``load_ns`` begins, since the run's start: later than ``warmup_ns`` says where load
+    began later than the run."""
     spells: tuple[Spell, ...] = ()
     """When nothing ended well: always all that are kept, for they are few."""
 
@@ -119,6 +122,7 @@ class Snapshot:
             "now_ns": self.now_ns,
             "warmup_ns": self.warmup_ns,
             "load_ns": self.load_ns,
+            "run_from_ns": self.run_from_ns,
             "started": self.started,
             "finished": self.finished,
             "offered": self.offered,

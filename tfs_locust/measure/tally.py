@@ -217,6 +217,7 @@ class Tally:
             now_ns=now_ns - self.origin_ns,
             warmup_ns=self._run_from_ns - self.origin_ns if self.warmup_ns else 0,
             load_ns=max(0, ended_ns - self._run_from_ns),
+            run_from_ns=self._run_from_ns - self.origin_ns,
             started=self.started,
             finished=self.finished,
             offered=self.offered,

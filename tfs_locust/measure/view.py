@@ -86,6 +86,9 @@ class View:
     spells: tuple[Spell, ...] = ()
     """When nothing ended well, the longest of each worker, from the run's start; of several workers they overlap."""
 
+    run_from_ns: int = 0
+    """When ``load_ns`` begins, since the run's start: of the worker that began last."""
+
     @property
     def offered(self) -> int:
         """Requests that schedules had due, whether or not anybody came to them; 0 in a closed loop."""

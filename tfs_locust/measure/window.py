@@ -32,6 +32,7 @@ def between(before: View, after: View) -> View:
         timeline=_timeline(before, after),
         workers=workers,
         warmup_ns=after.warmup_ns - before.warmup_ns,
+        run_from_ns=after.run_from_ns,
         # not the difference of the longest: a worker that began anew counts from its new beginning
         load_ns=max((one.load_ns for one in workers), default=after.load_ns - before.load_ns),
         send_lag=after.send_lag.since(before.send_lag),

@@ -141,7 +141,8 @@ def _few(sentences: list[str], summary: str, of: str) -> Iterable[str]:
 
 def _rate(switches: list[Section]) -> str:
     ended = [one for one in switches if one["success"] is not None]
-    well = [one["settled_s"] for one in ended if one["success"] and one["settled_s"] is not None]
+    told = [one for one in ended if one["success"] and one["found_by"] != "answers"]
+    well = [one["settled_s"] for one in told if one["settled_s"] is not None]
     slowest = f", the slowest in {units.duration(max(well))}" if well else ""
     return f"{len(switches)} switches, of {len(ended)} that ended {sum(map(_came_off, ended))} came off{slowest}"
 
@@ -155,12 +156,15 @@ def switch_sentence(one: Section) -> str:
     begin = f"{one['model']}: version {one['from_version'] or '?'} to {one['to_version']} at {_at(one['trigger_s'])}"
     if not one["success"]:
         return f"{begin} {'failed' if one['success'] is False else 'is open'}: {one['why']}"
-    moments = (
-        ("available", one["available_s"]),
-        ("first answer", one["first_answer_s"]),
-        ("last old answer", one["last_old_answer_s"]),
-    )
-    after = ", ".join(f"{name} after {units.duration(value)}" for name, value in moments if value is not None)
+    if one["found_by"] == "answers":
+        after = f"found by its answers, both answered for {units.duration(one['mixed_s'] or 0)}"
+    else:
+        moments = (
+            ("available", one["available_s"]),
+            ("first answer", one["first_answer_s"]),
+            ("last old answer", one["last_old_answer_s"]),
+        )
+        after = ", ".join(f"{name} after {units.duration(value)}" for name, value in moments if value is not None)
     p99 = " / ".join(units.duration(one[name]["p99_s"]) for name in ("before", "during", "after"))
     first = one["first_answers"]
     cold = f"; {first['slow']} of its first {first['count']} answers were slow" if first and first["cold"] else ""
