@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from tests.unit.measured import MS, SECOND, sample, told
 from tests.unit.planted import Served, record, usual, view_of
 from tfs_locust.judge.lifecycle import Lifecycle, look
-from tfs_locust.judge.moments import AVAILABLE, SWITCH, Mark, Poll
+from tfs_locust.judge.moments import AVAILABLE, SWITCH, Mark, Poll, remember
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.judge.switch import Switch
+from tfs_locust.judge.switches import attempts
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.tally import Tally
@@ -153,6 +155,48 @@ def test_available_and_never_served() -> None:
     seen = polls({"1": [(0, AVAILABLE)], "2": [(10, "LOADING"), (13, AVAILABLE)]})
     one = only(look(view_of(record(lambda _, dice: Served("1", usual(dice)))), polls=seen))
     assert (one.success, one.why) == (False, "version 2 was available, and never served: 1 answered")
+
+
+@QUICK
+@given(st.floats(3, 20), st.floats(0.1, 6), st.sampled_from([AVAILABLE, "END"]))
+def test_polls_are_remembered_in_bounded_memory(at_s: float, loads_s: float, ends: str) -> None:
+    """Of those that say the same the first and the last are kept, model by model; what is found is the same."""
+    all_polls = polls({"1": [(0, AVAILABLE)], "2": [(at_s, "LOADING"), (at_s + loads_s, ends)]})
+    kept: list[Poll] = []
+    for poll in all_polls:
+        remember(kept, poll)
+        remember(kept, replace(poll, model="other", states={"1": AVAILABLE}))
+    assert len(kept) <= 8
+    others = [replace(poll, model="other", states={"1": AVAILABLE}) for poll in all_polls]
+    assert attempts({}, polls=kept) == attempts({}, polls=[*all_polls, *others])
+
+
+def test_marks_in_quick_succession_each_have_their_version() -> None:
+    """The second version is asked for before the first has come: each is found, with its own times."""
+    versions = {0: "1", 10: "2", 14: "3"}
+
+    def behave(at_ns: int, dice: random.Random) -> Served:
+        return Served([name for from_s, name in versions.items() if from_s * SECOND <= at_ns][-1], usual(dice))
+
+    marks = [Mark(7 * SECOND, SWITCH, "", "resnet", "2"), Mark(9 * SECOND, SWITCH, "", "resnet", "3")]
+    found = look(view_of(record(behave)), marks=marks).switches
+    assert [(one.from_version, one.to_version, one.success) for one in found] == [("1", "2", True), ("2", "3", True)]
+    assert [one.settled_s for one in found] == pytest.approx([3, 5], abs=0.2)
+
+
+def test_a_label_that_is_moved_is_a_switch() -> None:
+    """Two labels on two versions; the label of the first is moved to the second at 15 s, and takes a second."""
+
+    def behave(at_ns: int, dice: random.Random) -> Served:
+        stable = "1" if at_ns < 16 * SECOND else "2"
+        return Served(dice.choice([stable, "2"]), usual(dice))
+
+    found = look(view_of(record(behave)), marks=[Mark(15 * SECOND, SWITCH, "", "resnet", "2")])
+    one = only(found)
+    assert (one.from_version, one.to_version, one.found_by, one.success) == ("1", "2", "mark", True)
+    assert (one.first_answer_s, one.first_answers) == (0, None)
+    assert one.last_old_answer_s == pytest.approx(1, abs=0.2)
+    assert one.settled_s == one.mixed_s == one.last_old_answer_s
 
 
 def test_ten_switches_and_a_rollback_are_eleven() -> None:

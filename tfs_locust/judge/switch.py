@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tfs_locust.judge.stretch import Figures, figures, stretch
-from tfs_locust.judge.switches import Attempt
+from tfs_locust.judge.switches import SLACK_NS, Attempt
 from tfs_locust.measure.stint import Stint
 from tfs_locust.measure.timeline import Second
 
@@ -58,7 +58,7 @@ class Switch:
     last_old_answer_s: float | None
     """None where no other version answered before, or one still does."""
     mixed_s: float | None
-    """How long both answered."""
+    """How long both answered, from the trigger on."""
     stale_s: float | None
     """How long the old one still answered when the new one was AVAILABLE."""
     stale_answers: int
@@ -91,6 +91,7 @@ def figure(attempt: Attempt, timeline: Mapping[int, Second], end_ns: int) -> Swi
     available = None if attempt.seen is None else attempt.seen.available_ns
     last_old = _last_old(attempt, end_ns)
     first_answer = None if stint is None else stint.first_ns
+    answered_already = stint is not None and stint.first_ns < trigger - SLACK_NS
     settled = max(one for one in (trigger, available, first_answer, last_old) if one is not None)
     first_s, settled_s = trigger // _NS, settled // _NS + 1
     during = figures(timeline, first_s, settled_s)
@@ -116,14 +117,14 @@ def figure(attempt: Attempt, timeline: Mapping[int, Second], end_ns: int) -> Swi
         load_s=between(seen_ns, available),
         first_answer_s=since_trigger(first_answer),
         last_old_answer_s=since_trigger(last_old),
-        mixed_s=between(first_answer, last_old),
+        mixed_s=between(None if first_answer is None else max(first_answer, trigger), last_old),
         stale_s=between(available, last_old),
         stale_answers=_stale(attempt, timeline, available, last_old),
         errors=during.failures,
         before=figures(timeline, first_s - AROUND_S, first_s),
         during=during,
         after=after,
-        first_answers=None if stint is None else _first_answers(stint, after),
+        first_answers=None if stint is None or answered_already else _first_answers(stint, after),
         success=success,
         why=why,
     )

@@ -93,9 +93,9 @@ def _of_model(
     ordered = sorted(marks, key=lambda one: one.at_ns)
     for at, mark in enumerate(ordered):
         from_ns = mark.at_ns - SLACK_NS
-        until_ns = ordered[at + 1].at_ns if at + 1 < len(ordered) else None
+        until_ns = next((one.at_ns for one in ordered[at + 1 :] if one.version == mark.version), None)
         coming = _take_seen(left_seen, mark.version, from_ns, until_ns)
-        stint = _take_stint(left, mark.version, from_ns, until_ns)
+        stint = _take_stint(left, mark.version, from_ns, until_ns) or _already(left, mark)
         found.append(Attempt(model, mark.version, mark, coming, stint, None, None))
     for coming in list(left_seen):
         from_ns = coming.absent_ns - SLACK_NS
@@ -127,9 +127,19 @@ def _take_stint(left: list[tuple[Served, Stint]], version: str, from_ns: int, un
     return left.pop(min(candidates)[1])[1] if candidates else None
 
 
+def _already(left: list[tuple[Served, Stint]], mark: Mark) -> Stint | None:
+    """The stint of a version that answered when it was asked for: a label was moved to it. If it did so from the run's
+    start it is no other switch's."""
+    start_ns = min((stint.first_ns for _, stint in left), default=0)
+    for at, (served, stint) in enumerate(left):
+        if served.version == mark.version and stint.first_ns < mark.at_ns <= stint.last_ns:
+            return left.pop(at)[1] if stint.first_ns - start_ns < SLACK_NS else stint
+    return None
+
+
 def _with_old(attempt: Attempt, stints: Mapping[Served, Sequence[Stint]]) -> Attempt:
     """With the version that answered last of those that answered before: of several that which is over, if one is."""
-    begin_ns = attempt.trigger_ns if attempt.stint is None else attempt.stint.first_ns
+    begin_ns = attempt.trigger_ns if attempt.stint is None else max(attempt.trigger_ns, attempt.stint.first_ns)
     before = [
         (stint, served)
         for served, several in stints.items()
