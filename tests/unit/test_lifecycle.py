@@ -257,6 +257,12 @@ def test_recovered_is_back_inside_the_objectives(expression: str) -> None:
     assert outage.recovered_s == pytest.approx(13, abs=STEP_S + 0.2)
 
 
+def test_an_outage_of_the_warm_up_is_not_the_runs() -> None:
+    """As no request of the warm-up is; one that goes on after it is."""
+    for from_s, found in (2.0, 0), (4.5, 1):
+        assert len(look(view_of(record(down(from_s, 1), warmup_s=5))).outages) == found
+
+
 def test_an_outage_that_does_not_end() -> None:
     """There is no success, no recovery, and how long that went on."""
     (outage,) = look(view_of(record(down(20, 100)))).outages

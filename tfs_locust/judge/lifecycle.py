@@ -64,6 +64,7 @@ def look(
             view.timeline,
             requests=sum(sent.values()),
             failures=failures,
+            begin_ns=view.run_from_ns,
             end_ns=end_ns,
             bounds=time_bounds(objectives),
         ),

@@ -56,13 +56,14 @@ def find_outages(
     requests: int,
     failures: int,
     end_ns: int,
+    begin_ns: int = 0,
     bounds: Sequence[Bound] = (),
 ) -> tuple[Outage, ...]:
     """The outages of a run, rising.
 
-    ``requests`` and ``failures`` are those of the whole run that were sent, ``end_ns`` the end of its load: what began
-    later is none. Without ``bounds`` a server has recovered when its median is inside twice that of the ten seconds
-    before.
+    ``requests`` and ``failures`` are those of the whole run that were sent, ``begin_ns`` the end of its warm-up and
+    ``end_ns`` that of its load: what was over before, or began later, is none. Without ``bounds`` a server has
+    recovered when its median is inside twice that of the ten seconds before.
     """
     groups: list[list[Spell]] = []
     for spell in sorted(_no_chance(spells, requests, failures, end_ns), key=lambda one: one.start_ns):
@@ -70,6 +71,7 @@ def find_outages(
             groups[-1].append(spell)
         else:
             groups.append([spell])
+    groups = [group for group in groups if max(_end(one, end_ns) for one in group) >= begin_ns]
     return tuple(_outage(group, timeline, end_ns, bounds) for group in groups)
 
 
