@@ -125,6 +125,11 @@ class Host:
         """Standard output of a command that ends well. Raises HostError otherwise."""
         return _output(*self.through, *command, within_s=within_s)
 
+    def sent_again(self) -> int:
+        """How many TCP segments it has sent more than once."""
+        names, counts = (line.split() for line in self.run("grep", "^Tcp:", "/proc/net/snmp").splitlines())
+        return int(counts[names.index("RetransSegs")])
+
     def cut(self) -> None:
         """Pull the cable: nothing comes or goes any more, and nobody is told."""
         _ip("-n", self._switch, "link", "set", self.port, "nomaster")

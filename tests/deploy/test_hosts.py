@@ -217,8 +217,8 @@ def test_cut_link(swarm: Start, server: Server) -> None:
     """A worker that nobody hears any more, and that hears nobody: INVALID names it, the others are complete, and all
     end, the lost one by itself."""
     before, one = server.served(), swarm()
-    one.start(users=40, run_time="9s", master_heartbeat_timeout=6)
-    _under_way(one, server, before, 80)
+    one.start(users=40, run_time="10s", master_heartbeat_timeout=6)
+    _under_way(one, server, before, 400)  # for four seconds: workers report every three
     one.hosts[1].cut()
     assert one.master.wait(60) == 3, one.outputs()
     assert [one.workers[number].wait(20) for number in (0, 2, 3)] == [0, 0, 0], one.outputs()
@@ -235,14 +235,14 @@ def test_cut_link(swarm: Start, server: Server) -> None:
 
 def test_slow_and_lossy_link(swarm: Start, server: Server) -> None:
     """A worker at 100 ms and 2 % of losses from all others: its heartbeats hold, and not a request is lost."""
-    before, one = server.served(), swarm()
-    one.start(users=100, run_time="9s", wait_s=(0.2, 0.6), slow=[2])
+    before, sent_again, one = server.served(), server.host.sent_again(), swarm()
+    one.start(users=100, run_time="9s", slow=[2])
     report = one.ended_well()
     assert report["totals"]["ok"] == server.served() - before
     (slow,) = [worker for worker in report["workers"] if worker["name"] == one.identity(2)]
-    assert slow["finished"] > 200
-    # of the four workers' requests a quarter or somewhat less took its way
-    assert report["service_time_s"]["p50"] < 0.1 <= report["service_time_s"]["p95"]
+    assert slow["finished"] > 100
+    assert report["response_time_s"]["max"] >= 0.1
+    assert server.host.sent_again() + one.hosts[2].sent_again() > sent_again
 
 
 @pytest.mark.parametrize("believes_s", [6, pytest.param(_LOCUSTS_S, marks=pytest.mark.long)])
