@@ -201,7 +201,11 @@ def _told(options: Namespace) -> dict[str, Any]:
 def _on_quitting(environment: Environment, **_: Any) -> None:
     """Last of all listeners, when the run has ended: set the exit code."""
     runner = environment.runner
-    if isinstance(runner, WorkerRunner) or not predict_users(environment):
+    if not predict_users(environment):
+        return
+    if isinstance(runner, WorkerRunner):
+        # they are in its last report, for the master to judge; for those of its last seconds Locust would end it with 1
+        runner.stats.errors.clear()
         return
     if environment.process_exit_code == ExitCode.USAGE:
         return
