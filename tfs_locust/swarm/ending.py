@@ -45,6 +45,10 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         runner.register_message(FINAL, _on_final)
     elif isinstance(runner, WorkerRunner):
         runner.register_message(_DRAIN, _on_drain, concurrent=True)
+        if runner.last_heartbeat_timestamp is None:
+            # told to quit in the middle of its greeting, it hears no more, and Locust's minute without a master begins
+            # only with a heartbeat: it would stay for ever (Locust 2.47)
+            runner.last_heartbeat_timestamp = time.time()
     if runner is not None:
         # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
         environment.events.quitting.add_listener(_stop_before_quitting)
