@@ -159,5 +159,5 @@ def test_limits_of_a_small_node() -> None:
     """Fractions of a core are held back at times: the limits of `local` let that pass, and its objective shows it."""
     options = _accepted(rendered("local"))["master"]["options"]
     limits = dict(one.strip().split("=") for one in options["tfs_limit"].split("|"))
-    assert set(limits) == {"throttled", "send_lag", "loop_lag"}
-    assert all(limits[one] == "1s" for one in ("send_lag", "loop_lag"))
+    assert set(limits) == {"throttled", "send_lag", "loop_lag", "unsent"}
+    assert all(limits[one] == "2s" for one in ("send_lag", "loop_lag"))

@@ -1,14 +1,18 @@
-"""How a worker comes to its master, where the master goes just then."""
+"""How a worker comes to its master, where one of the two goes just then."""
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
 import zmq
 
-from tests.swarm.processes import Locust
+from tests.swarm.conftest import Serving
+from tests.swarm.processes import ROOT, Locust, free_port, wait_until
+from tests.wire.relay import running_relay
 
 Start = Callable[..., Locust]
 
@@ -37,3 +41,30 @@ def test_worker_sent_home_in_the_middle_of_its_greeting(locust: Start, tmp_path:
             master.send_multipart([name, msgpack.dumps(message)])
         assert worker.wait(40) == 0, worker.output
     assert "Didn't get heartbeat from master" in worker.output
+
+
+def test_worker_that_goes_in_the_middle_of_its_preparation(locust: Start, serving: Serving, tmp_path: Path) -> None:
+    """The run goes on with the others: that it could not ask the server any more is nobody's fault."""
+    master_port, report = str(free_port()), tmp_path / "report"
+    before = serving.predictions("dense", "grpc")
+    with running_relay(int(serving.grpc.rpartition(":")[2])) as relay:
+        options = ["-f", str(ROOT / "locustfiles" / "grpc_predict.py"), "--tfs-model", "dense"]
+        options += ["--host", f"grpc://127.0.0.1:{relay.port}", "--tfs-timeout", "20s"]
+        master = locust(
+            *(*options, "--master", "--master-bind-port", master_port, "--headless", "--expect-workers", "2"),
+            *("-u", "2", "-r", "2", "-t", "4s", "--tfs-report", str(report)),
+        )
+        master.wait_for("Waiting for workers", within_s=40)  # it has asked the server what it wanted to know
+        asked = relay.accepted
+        relay.holds = True
+        workers = [locust(*options, "--worker", "--master-port", master_port) for _ in range(2)]
+        wait_until(lambda: relay.accepted == asked + 2, saying=lambda: master.output)
+        going, staying = workers
+        going.process.send_signal(signal.SIGTERM)
+        assert going.wait(30) == 0, going.output
+        relay.holds = False
+        assert master.wait(60) == 0, master.output
+        assert staying.wait(30) == 0, staying.output
+    assert "cannot start" not in master.output
+    totals = json.loads((report / "report.json").read_text())["totals"]
+    assert 0 < totals["ok"] == serving.predictions("dense", "grpc") - before

@@ -86,6 +86,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     runner, measurement = environment.runner, measurement_of(environment)
     judgement = measurement.judgement
     if isinstance(runner, WorkerRunner):
+        measurement.leaving = True
         # the master may share out the users of a worker that went first: they would be nobody's to stop
         runner.last_received_spawn_timestamp = sys.maxsize
     if judgement is not None and judgement.result is None and runner is not None:
