@@ -120,6 +120,8 @@ def test_jobs() -> None:
     assert (master["kind"], worker["kind"]) == ("Job", "Job")
     assert master["spec"]["backoffLimit"] == 0
     assert (worker["spec"]["completionMode"], worker["spec"]["backoffLimitPerIndex"]) == ("Indexed", 0)
+    (rule,) = worker["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
     assert worker["spec"]["completions"] == worker["spec"]["parallelism"]
     assert all(one["spec"]["template"]["spec"]["restartPolicy"] == "Never" for one in (master, worker))
     assert all(one["spec"]["activeDeadlineSeconds"] == 3600 for one in (master, worker))
