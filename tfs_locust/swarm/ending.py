@@ -123,6 +123,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
         judgement.load_ended_s = time.time()
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    if runner.worker_count <= 0 and not judgement.aborted:  # the last of them has gone, which ends a run
+        _note_interruption(environment, judgement)
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)

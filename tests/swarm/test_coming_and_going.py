@@ -1,4 +1,4 @@
-"""How a worker comes to its master, where one of the two goes just then."""
+"""Workers that come and go at awkward times, and a master that does."""
 
 from __future__ import annotations
 
@@ -68,3 +68,22 @@ def test_worker_that_goes_in_the_middle_of_its_preparation(locust: Start, servin
     assert "cannot start" not in master.output
     totals = json.loads((report / "report.json").read_text())["totals"]
     assert 0 < totals["ok"] == serving.predictions("dense", "grpc") - before
+
+
+def test_all_workers_go_before_the_end(locust: Start, serving: Serving, tmp_path: Path) -> None:
+    """What they sent is counted; a run of less than its time is INVALID, however good it was."""
+    port, report = str(free_port()), tmp_path / "report"
+    before = serving.predictions("dense", "grpc")
+    options = ["-f", str(ROOT / "locustfiles" / "grpc_predict.py"), "--tfs-model", "dense", "--host", serving.grpc]
+    master = locust(
+        *(*options, "--master", "--master-bind-port", port, "--headless", "--expect-workers", "1"),
+        *("-u", "2", "-r", "2", "-t", "60s", "--tfs-report", str(report)),
+    )
+    worker = locust(*options, "--worker", "--master-port", port)
+    master.wait_for("All users spawned", within_s=60)
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0, worker.output
+    assert master.wait(40) == 3, master.output
+    result = json.loads((report / "report.json").read_text())
+    assert "interrupted before its 60 s were over" in result["verdict"]["reasons"][0]
+    assert 0 < result["totals"]["requests"] == serving.predictions("dense", "grpc") - before
