@@ -106,12 +106,13 @@ def test_containers_have_resources_and_probes(chosen: Chosen) -> None:
 
 @each_alone
 def test_cpu_of_whole_cores(chosen: Chosen) -> None:
-    """So that a static CPU manager gives each process its own; but for `local`, where there may be two for all."""
+    """So that a static CPU manager gives each process its own; but for `local`, where there may be two for all, half of
+    them taken: one pod more, as a rollout makes, has room as well."""
     cpus = [one.containers[0]["resources"]["limits"]["cpu"] for one in pods(rendered(*chosen))]
     if chosen == ("local",):
         thousandths = [int(cpu.removesuffix("m")) for cpu in cpus]
         replicas = [one.owner["spec"]["replicas"] for one in pods(rendered(*chosen))]
-        assert sum(n * cpu for n, cpu in zip(replicas, thousandths, strict=True)) <= 1000
+        assert sum(n * cpu for n, cpu in zip(replicas, thousandths, strict=True)) + max(thousandths) <= 1000
     else:
         assert all(cpu.isdigit() for cpu in cpus)
 

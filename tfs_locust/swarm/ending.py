@@ -45,6 +45,10 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
         runner.register_message(FINAL, _on_final)
     elif isinstance(runner, WorkerRunner):
         runner.register_message(_DRAIN, _on_drain, concurrent=True)
+        if runner.last_heartbeat_timestamp is None:
+            # told to quit in the middle of its greeting, it hears no more, and Locust's minute without a master begins
+            # only with a heartbeat: it would stay for ever (Locust 2.47)
+            runner.last_heartbeat_timestamp = time.time()
     if runner is not None:
         # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
         environment.events.quitting.add_listener(_stop_before_quitting)
@@ -82,6 +86,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     runner, measurement = environment.runner, measurement_of(environment)
     judgement = measurement.judgement
     if isinstance(runner, WorkerRunner):
+        measurement.leaving = True
         # the master may share out the users of a worker that went first: they would be nobody's to stop
         runner.last_received_spawn_timestamp = sys.maxsize
     if judgement is not None and judgement.result is None and runner is not None:
@@ -118,6 +123,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
         judgement.load_ended_s = time.time()
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    if runner.worker_count <= 0 and not judgement.aborted:  # the last of them has gone, which ends a run
+        _note_interruption(environment, judgement)
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)

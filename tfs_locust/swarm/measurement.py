@@ -58,6 +58,10 @@ class Measurement:
         """On a master: the greenlet in which the run's ``start`` is under way."""
         self.interrupted = False
         """By Ctrl-C."""
+        self.preparing = False
+        """On a worker: it makes ready for the run that it was told of."""
+        self.leaving = False
+        """On a worker: it is told to end, and what it cannot do any more is nobody's concern."""
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
 
