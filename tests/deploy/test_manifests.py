@@ -186,7 +186,7 @@ def test_images() -> None:
     """Two images of this version and the server's, each by one name, so that `kustomize edit set image` finds them."""
     ours = version("tfs-locust")
     found = {one["image"] for chosen in ALL for pod in pods(rendered(*chosen)) for one in pod.all_containers}
-    assert found == {f"tfs-locust:{ours}", f"tfs-locust-embedded:{ours}", "tensorflow/serving:2.20.0"}
+    assert found == {f"tfs-locust:{ours}", f"tfs-locust-embedded:{ours}", "tensorflow/serving:2.19.1"}
 
 
 def test_rules_and_dashboards_are_those_of_docker(tmp_path: Path) -> None:
