@@ -35,7 +35,7 @@ from tfs_locust.swarm.offering import end_offering
 from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import FINAL
 
-_DRAIN = "tfs_drain"
+DRAIN = "tfs_drain"
 LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.register_message(FINAL, _on_final)
     elif isinstance(runner, WorkerRunner):
-        runner.register_message(_DRAIN, _on_drain, concurrent=True)
+        runner.register_message(DRAIN, _on_drain, concurrent=True)
     if runner is not None:
         # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
         environment.events.quitting.add_listener(_stop_before_quitting)
@@ -121,7 +121,7 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)
-    runner.send_message(_DRAIN, {"schedule_ends_ns": schedule_ends_ns})
+    runner.send_message(DRAIN, {"schedule_ends_ns": schedule_ends_ns})
     _wait_for_last_reports(runner, measurement, judgement)
 
 
