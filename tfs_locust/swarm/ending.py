@@ -52,9 +52,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
-    judgement = measurement_of(environment).judgement
-    if judgement is not None:
-        judgement.accept(msg.data)
+    measurement_of(environment).intake.put(msg.data)
 
 
 def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
@@ -129,6 +127,7 @@ def _wait_for_last_reports(runner: MasterRunner, measurement: Measurement, judge
     give_up = time.monotonic() + measurement.drain_s + LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
         gevent.sleep(0.05)
+    measurement.intake.finish()
 
 
 def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
