@@ -28,7 +28,9 @@ LITTLE, MUCH = 5, 10_000
 """Requests a second of each worker: as real ones are given, and as much as one carries."""
 _USERS = 2  # of each worker
 _LEDGER = ROOT / "bench" / "locustfiles" / "ledger.py"
-_SETTLING_S = 6.0  # after the first line in which the run goes on: all workers have reported twice
+_SETTLING_S = 6.0  # after the first line in which all users are there: all workers have reported twice
+_WATCHED_S = 9.0  # at the least
+_STARTS_S = 0.6  # of a run, for each real worker: it uses up to a third of that until its users are there
 _WITHIN_S = 180.0
 _ANY_PACE = "send_lag=none | loop_lag=none | cpu=none | throttled=none"
 
@@ -120,9 +122,10 @@ def measure(kind: Kind, count: int, seconds: int) -> Cost:
 
 
 def _cost(lines: Sequence[Mapping[str, Any]], missed: int, heard: Mapping[str, Any]) -> Cost:
-    running = [line for line in lines if line["state"] == "running"]
+    all_users = max(line["users"] for line in lines)
+    running = [line for line in lines if line["state"] == "running" and line["users"] == all_users]
     watched = [line for line in running if line["at_s"] > running[0]["at_s"] + _SETTLING_S]
-    if len(watched) < 2:
+    if len(watched) < 2 or watched[-1]["at_s"] - watched[0]["at_s"] < _WATCHED_S:
         return Cost("the run was too short to be watched")
     first, last = watched[0], watched[-1]
     passed_s, used_s = last["at_s"] - first["at_s"], last["cpu_s"] - first["cpu_s"]
@@ -150,12 +153,13 @@ def _master(server: NullServer, kind: Kind, count: int, seconds: int, folder: Pa
         port = int(probe.getsockname()[1])
     home = folder / "master"
     home.mkdir()
+    # simulated ones have something new to say for so long
+    run_s = seconds + (3 if kind.simulated else _STARTS_S * count)
     command = [
         *(sys.executable, "-m", "locust", "-f", str(_LEDGER), "--headless", "--only-summary", "--master"),
         *("--master-bind-host", "127.0.0.1", "--master-bind-port", str(port), "--expect-workers", str(count)),
         *("--host", f"grpc://127.0.0.1:{server.port}", "--users", str(_USERS * count)),
-        # simulated ones have something new to say for so long
-        *("--spawn-rate", str(_USERS * count), "--run-time", f"{seconds + 3}s"),
+        *("--spawn-rate", str(_USERS * count), "--run-time", f"{run_s:.0f}s"),
         *("--tfs-model", MODEL, "--tfs-dim", "x=10", "--tfs-limit", _ANY_PACE, "--tfs-metrics-port", "off"),
         *("--tfs-report", str(folder)),
     ]

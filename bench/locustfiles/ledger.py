@@ -65,6 +65,7 @@ class Ledger:
             "at_s": time.monotonic(),
             "cpu_s": time.process_time(),
             "state": self._runner.state,
+            "users": self._runner.user_count,
             "late_s": self._late_s,
             "memory_kb": int(status["VmRSS"].split()[0]),
             "peak_kb": int(status["VmHWM"].split()[0]),
