@@ -179,7 +179,7 @@ def _workers(kind: Kind, count: int, port: int, seconds: int, folder: Path) -> I
         command = [sys.executable, "-m", "bench.simulated_workers", *map(str, (port, count, kind.rate, seconds))]
     else:
         command = [
-            *("nice", "-n", "10", sys.executable, "-m", "locust", "-f", str(_LEDGER), "--worker"),
+            *(sys.executable, "-m", "locust", "-f", str(_LEDGER), "--worker"),
             *("--processes", str(count), "--master-host", "127.0.0.1", "--master-port", str(port)),
             *("--tfs-metrics-port", "off"),
         ]

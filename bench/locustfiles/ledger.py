@@ -4,6 +4,7 @@ Four times a second it writes a line of JSON to the file BENCH_LEDGER: what it h
 its event loop was. Workers write nothing.
 """
 
+import inspect
 import json
 import os
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import grpc.experimental
+import numpy.random
 from locust import constant_throughput, events
 from locust.rpc.protocol import Message
 from locust.runners import MasterRunner
@@ -20,6 +23,9 @@ from tfs_locust import GrpcPredictUser
 
 _LINE_S = 0.25
 _BEAT_S = 0.02
+# workers are forked from one process: what each would load at its start is there then, or a hundred at a time would be
+# too busy to send heartbeats
+PRELOADED = (grpc.experimental, numpy.random, inspect.stack())
 
 
 class Calm(GrpcPredictUser):
