@@ -83,7 +83,7 @@ WORKERS = """\
 {table}
 
 A master of so many workers, 2 users each, for half a minute; the figures are of the time from six seconds after its
-beginning until the load ends. Real workers are processes of their own, on both cores and behind all else, and send to
+beginning until the load ends. Real workers are processes of their own, forked from one, on both cores, and send to
 the null server; simulated ones are in one process on a core of its own, each with its own connection, Locust's
 messages, and reports made by our own tally. The master's process is alone with the null server on the other core.
 
