@@ -12,11 +12,21 @@ from tfs_locust.measure.cell import Cell, CellKey
 from tfs_locust.measure.paired import merge_pairs
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Health, Snapshot
-from tfs_locust.measure.timeline import Second, merge_timelines
+from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker, WorkerState
 
 LATE_AFTER_NS = 10_000_000_000
 """Live reports come every 3 s (Locust's interval): three of them in a row have not."""
+
+
+@dataclass(slots=True)
+class _HeldSecond:
+    """What a worker has told of a second, packed: of an hour with a thousand workers there are millions."""
+
+    sequence: int = 0
+    count: int = 0
+    users: int = 0
+    packed: bytes = b""
 
 
 @dataclass(slots=True)
@@ -27,7 +37,7 @@ class _Held:
     received_ns: int
     cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict)
     """With the sequence number of the snapshot it came in."""
-    seconds: dict[int, tuple[int, Second]] = field(default_factory=dict)
+    seconds: dict[int, _HeldSecond] = field(default_factory=dict)
     unsent: int = 0
 
 
@@ -40,6 +50,7 @@ class Aggregate:
         self._lost: set[tuple[str, int]] = set()
         # what all workers make together, kept up with each report: with a thousand of them nobody could wait for it
         self._cells: dict[CellKey, Cell] = {}
+        self._seconds: dict[int, Second] = {}
         self._health = Health()
         self.scheduled: int | None = None
         """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
@@ -51,6 +62,16 @@ class Aggregate:
     def lose(self, worker: str) -> None:
         """This worker is gone. What it has told stays, and should its final snapshot still come, it is complete."""
         self._lost.update(identity for identity in self._held if identity[0] == worker)
+
+    def waiting_for(self) -> list[str]:
+        """Workers whose final snapshot is not in and may still come."""
+        newest = dict(sorted(self._held))  # as in view
+        told = (
+            worker
+            for worker, incarnation in newest.items()
+            if not self._held[worker, incarnation].newest.final and (worker, incarnation) not in self._lost
+        )
+        return [*told, *sorted(self._expected - newest.keys())]
 
     def accept(self, snapshot: Snapshot, received_ns: int = 0) -> None:
         """Take a worker's word, which must not change any more. ``received_ns`` is the master's clock, for telling who
@@ -69,8 +90,7 @@ class Aggregate:
                 self._replace_cell(held, key, cell)
                 held.cells[key] = sequence, cell
         for number, second in snapshot.seconds.items():
-            if number not in held.seconds or sequence > held.seconds[number][0]:
-                held.seconds[number] = sequence, second
+            self._replace_second(held.seconds.setdefault(number, _HeldSecond()), number, second, sequence)
 
     def _replace_cell(self, held: _Held, key: CellKey, cell: Cell) -> None:
         _, before = held.cells.get(key, (0, Cell()))
@@ -78,13 +98,24 @@ class Aggregate:
         if key.key.outcome is Outcome.UNSENT:
             held.unsent += cell.count - before.count
 
+    def _replace_second(self, held: _HeldSecond, number: int, second: Second, sequence: int) -> None:
+        if sequence <= held.sequence:
+            return
+        held.sequence = sequence
+        # every record raises the count, and users are set: a last report repeats all seconds, and few have changed
+        if held.packed and (second.count, second.users) == (held.count, held.users):
+            return
+        before = Second.unpack(held.packed) if held.packed else Second()
+        self._seconds.setdefault(number, Second()).replace(before, second)
+        held.count, held.users, held.packed = second.count, second.users, second.pack()
+
     def _replace_health(self, before: Health, after: Health) -> None:
         self._health.send_lag.replace(before.send_lag, after.send_lag)
         self._health.loop_lag.replace(before.loop_lag, after.loop_lag)
 
     def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS, timeline: bool = True) -> View:
         """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late. Without the
-        ``timeline``, which grows with the run and the workers, it costs the same at any time."""
+        ``timeline``, which grows with the run, it costs the same at any time."""
         held = [self._held[identity] for identity in sorted(self._held)]
         newest = dict(sorted(self._held))  # the highest incarnation of each worker comes last
         workers = [self._row(one, newest[one.newest.worker], now_ns, late_after_ns) for one in held]
@@ -97,9 +128,7 @@ class Aggregate:
             scheduled += sum(one.newest.offered_apart for one in held)
         return View(
             cells={key: cell.copy() for key, cell in self._cells.items()},
-            timeline=merge_timelines(
-                {number: second for number, (_, second) in one.seconds.items()} for one in (held if timeline else ())
-            ),
+            timeline={number: self._seconds[number].copy() for number in (sorted(self._seconds) if timeline else ())},
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),

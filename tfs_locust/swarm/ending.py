@@ -35,7 +35,7 @@ from tfs_locust.swarm.offering import end_offering
 from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import FINAL
 
-_DRAIN = "tfs_drain"
+DRAIN = "tfs_drain"
 LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.register_message(FINAL, _on_final)
     elif isinstance(runner, WorkerRunner):
-        runner.register_message(_DRAIN, _on_drain, concurrent=True)
+        runner.register_message(DRAIN, _on_drain, concurrent=True)
         if runner.last_heartbeat_timestamp is None:
             # told to quit in the middle of its greeting, it hears no more, and Locust's minute without a master begins
             # only with a heartbeat: it would stay for ever (Locust 2.47)
@@ -56,9 +56,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
-    judgement = measurement_of(environment).judgement
-    if judgement is not None:
-        judgement.accept(msg.data)
+    measurement_of(environment).intake.put(msg.data)
 
 
 def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
@@ -128,7 +126,7 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)
-    runner.send_message(_DRAIN, {"schedule_ends_ns": schedule_ends_ns})
+    runner.send_message(DRAIN, {"schedule_ends_ns": schedule_ends_ns})
     _wait_for_last_reports(runner, measurement, judgement)
 
 
@@ -136,6 +134,8 @@ def _wait_for_last_reports(runner: MasterRunner, measurement: Measurement, judge
     give_up = time.monotonic() + measurement.drain_s + LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
         gevent.sleep(0.05)
+    measurement.intake.finish()
+    _still_expected(runner, judgement)  # notes who is lost, now that all that came has been heard
 
 
 def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
