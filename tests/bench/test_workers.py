@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from locust.rpc.protocol import Message
+import pytest
 
-from bench.simulated_workers import script
 from bench.workers import Cost, Kind, _cost, growth
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.snapshot import Snapshot
+
+with pytest.MonkeyPatch.context() as _patched:
+    _patched.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")  # the tests beside these want the process as it is
+    from locust.rpc.protocol import Message
+
+    from bench.simulated_workers import script
 
 
 def line(at_s: float, state: str, users: int, **more: Any) -> dict[str, Any]:

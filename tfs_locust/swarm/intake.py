@@ -14,7 +14,7 @@ from typing import Any
 
 import gevent
 
-from tfs_locust.swarm.metrics_server import give_way
+from tfs_locust.swarm.turn import give_way
 
 _AT_ONCE_S = 0.005  # a turn of the others' costs a tenth of that
 
