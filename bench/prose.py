@@ -92,7 +92,8 @@ messages, and reports made by our own tally. The master's process is alone with 
 - **bytes/report**: Locust's statistics and ours, as taken from the wire; **kB/s to it**: with heartbeats;
 - **loop late**: the latest that a beat of 20 ms in the master's event loop came; **answered within**: the longest that
   a heartbeat of a simulated worker waited for the master's answer, from the first connection to the end;
-- **heartbeats missed**: how often the master took a worker for gone;
+- **heartbeats missed**: workers of which no heartbeat came for three seconds, at which Locust takes them for gone (the
+  start is not counted: a hundred processes that start at once on two cores are silent for longer);
 - **verdict after**: from the end of the load until the report is written and the verdict printed; **loop late then**:
   the longest standstill in that time;
 - **requests**: as reported, and as counted by the null server or the simulated workers: a master whose count differs is

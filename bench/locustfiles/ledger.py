@@ -1,7 +1,8 @@
 """Users that call at their leisure, BENCH_PER_USER times a second each, and a master that keeps a ledger of itself.
 
-Four times a second it writes a line of JSON to the file BENCH_LEDGER: what it has used and read so far, and how late
-its event loop was. Workers write nothing.
+Four times a second it writes a line of JSON to the file BENCH_LEDGER: what it has used and read so far, how late its
+event loop was, and how many workers it would have given up. It gives none up: a hundred that all start at once on two
+cores are silent for longer than Locust waits, which says nothing of a master. Workers write nothing.
 """
 
 import inspect
@@ -15,7 +16,7 @@ from typing import Any
 import gevent
 import grpc.experimental
 import numpy.random
-from locust import constant_throughput, events
+from locust import constant_throughput, events, runners
 from locust.rpc.protocol import Message
 from locust.runners import MasterRunner
 
@@ -23,6 +24,7 @@ from tfs_locust import GrpcPredictUser
 
 _LINE_S = 0.25
 _BEAT_S = 0.02
+_GIVEN_UP_AFTER = runners.HEARTBEAT_LIVENESS  # heartbeats that did not come, one a second
 # workers are forked from one process: what each would load at its start is there then, or a hundred at a time would be
 # too busy to send heartbeats
 PRELOADED = (grpc.experimental, numpy.random, inspect.stack())
@@ -72,6 +74,9 @@ class Ledger:
             "cpu_s": time.process_time(),
             "state": self._runner.state,
             "users": self._runner.user_count,
+            "silent": sum(
+                runners.HEARTBEAT_LIVENESS - client.heartbeat > _GIVEN_UP_AFTER for client in self._runner.clients.all
+            ),
             "late_s": self._late_s,
             "memory_kb": int(status["VmRSS"].split()[0]),
             "peak_kb": int(status["VmHWM"].split()[0]),
@@ -85,6 +90,7 @@ class Ledger:
 def begin(environment: Any, runner: Any, **_: Any) -> None:
     """Begin the ledger, on a master."""
     if isinstance(runner, MasterRunner):
+        runners.HEARTBEAT_LIVENESS = 1_000
         ledger = Ledger(runner, Path(os.environ["BENCH_LEDGER"]))
         gevent.spawn(ledger.beat)
         gevent.spawn(ledger.keep)

@@ -21,17 +21,17 @@ with pytest.MonkeyPatch.context() as _patched:
 def line(at_s: float, state: str, users: int, **more: Any) -> dict[str, Any]:
     """A line of a ledger, of a master that uses a tenth of a core and reads ten reports of 1 kB a second."""
     reports = int(at_s * 10)
-    usual = {"cpu_s": at_s / 10, "late_s": 0.001, "memory_kb": 1000, "peak_kb": 2000}
+    usual = {"cpu_s": at_s / 10, "late_s": 0.001, "silent": 0, "memory_kb": 1000, "peak_kb": 2000}
     counts = {"messages": {"stats": reports}, "bytes": {"stats": reports * 1000, "heartbeat": reports * 100}}
     return {"at_s": at_s, "state": state, "users": users, **usual, **counts, **more}
 
 
 def test_a_ledger_is_read_from_when_all_users_have_settled() -> None:
     """What came before, and what the end costs, is not in the figures of the run."""
-    lines = [line(0, "ready", 0, late_s=9.0), line(1, "running", 5, late_s=9.0)]
-    lines += [line(second, "running", 10) for second in range(2, 30)]
+    lines = [line(0, "ready", 0, late_s=9.0), line(1, "running", 5, late_s=9.0, silent=5)]
+    lines += [line(second, "running", 10, silent=2 if second == 20 else 0) for second in range(2, 30)]
     lines += [line(30, "stopping", 10, late_s=0.5), line(31.5, "stopped", 0)]
-    cost = _cost(lines, 2, {"requests": 7})
+    cost = _cost(lines, {"requests": 7})
     assert (cost.cpu_share, cost.cpu_us, cost.reports, cost.report_bytes) == (0.1, 10_000, 10, 1000)
     assert (cost.bytes_per_s, cost.peak_mb, cost.late_ms, cost.missed, cost.requests) == (11_000, 2, 1, 2, 7)
     assert (cost.ending_s, cost.ending_late_ms) == (2.5, 500)
