@@ -29,7 +29,7 @@ test: $(READY) ## run the tests
 test-long: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
 
-bench: $(READY) ## measure against other clients, in 20 minutes; with QUICK=1 in two
+bench: $(READY) ## measure against other clients, in half an hour; with QUICK=1 in four
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 check: $(READY) ## format, lint and types

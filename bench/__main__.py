@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import checks, footprint, machine, prose, recording, scraping, throughput, truth
+from bench import checks, footprint, machine, prose, recording, scraping, throughput, truth, workers
 from bench.native import NotBuilt, binary
 from bench.packages import Missing, provide
 from bench.process import ROOT
 
-_PARTS = ("throughput", "truth", "footprint", "checks", "recording", "scraping")
+_PARTS = ("throughput", "truth", "footprint", "checks", "recording", "scraping", "workers")
+
+_WORKERS_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Plan:
     rounds: int
     """Of all but the throughput."""
     seconds: int
+    workers: tuple[int, ...]
+    """Real ones of a master; they run for half a minute, as the next."""
+    simulated: tuple[tuple[int, tuple[int, ...]], ...]
+    """Requests a second of each, and how many."""
 
 
 _FULL = Plan(
@@ -38,20 +44,26 @@ _FULL = Plan(
     rates=(1_000, 5_000, 10_000),
     rounds=3,
     seconds=5,
+    workers=(10, 25, 50, 100),
+    simulated=((workers.LITTLE, (100, 250, 500, 1000)), (workers.MUCH, (100, 250, 500, 1000))),
 )
 _QUICK = Plan(
     loads=(("small", (100,), 1, 4),),
-    parts=("throughput", "truth", "footprint", "recording", "scraping"),
+    parts=("throughput", "truth", "footprint", "recording", "scraping", "workers"),
     rates=(10_000,),
     rounds=1,
     seconds=4,
+    workers=(10, 25),
+    simulated=((workers.LITTLE, (100,)),),
 )
 
 
 def main() -> int:
     """Exit code 0, or 2 where something that the bench needs is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes instead of twenty, and not written to a file")
+    parser.add_argument(
+        "--quick", action="store_true", help="four minutes instead of half an hour, and not written to a file"
+    )
     parser.add_argument("--only", choices=_PARTS, nargs="+", metavar="PART", help=", ".join(_PARTS))
     parser.add_argument("--output", type=Path, help="file to write to. Default: bench/RESULTS.md for a full run")
     options = parser.parse_args()
@@ -99,6 +111,9 @@ def _results(plan: Plan, parts: Sequence[str]) -> str:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             scraping.main()
         sections.append(prose.SCRAPING.format(printed=printed.getvalue()))
+    if "workers" in parts:
+        costs = workers.run(plan.workers, plan.simulated, seconds=_WORKERS_S, tell=_tell)
+        sections.append(prose.WORKERS.format(table=workers.table(costs), growth=workers.growth(costs)))
     return "\n\n".join(sections) + "\n"
 
 

@@ -76,3 +76,30 @@ SCRAPING = """\
 {printed}```
 
 What Prometheus costs the master: all series of the run are made anew, while a heartbeat beats beside it."""
+
+WORKERS = """\
+## What a worker costs its master
+
+{table}
+
+A master of so many workers, 2 users each, for half a minute; the figures are of the time from six seconds after its
+beginning until the load ends. Real workers are processes of their own, forked from one, on both cores, and send to
+the null server; simulated ones are in one process on a core of its own, each with its own connection, Locust's
+messages, and reports made by our own tally. The master's process is alone with the null server on the other core.
+
+- **CPU**: user and system time of the master's process, of a core; **CPU us/report**: all of that, heartbeats and what
+  the master does without any worker included, for each live report;
+- **bytes/report**: Locust's statistics and ours, as taken from the wire; **kB/s to it**: with heartbeats;
+- **loop late**: the latest that a beat of 20 ms in the master's event loop came; **answered within**: the longest that
+  a heartbeat of a simulated worker waited for the master's answer, from the first connection to the end;
+- **heartbeats missed**: workers of which no heartbeat came for three seconds, at which Locust takes them for gone (the
+  start is not counted: a hundred processes that start at once on two cores are silent for longer);
+- **verdict after**: from the end of the load until the report is written and the verdict printed; **loop late then**:
+  the longest standstill in that time;
+- **requests**: as reported, and as counted by the null server or the simulated workers: a master whose count differs is
+  `not believed`.
+
+{growth}
+
+A straight line through the processor time of each kind: what each worker adds, and how far from the line each master
+was, in the order of the table."""

@@ -20,7 +20,8 @@ from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.tally import Tally
 from tfs_locust.report.exporter import Exporter
 from tfs_locust.report.live import Live
-from tfs_locust.swarm.metrics_server import GivingWay, give_way
+from tfs_locust.swarm.metrics_server import GivingWay
+from tfs_locust.swarm.turn import give_way
 
 KEYS = 50
 WORKERS = 1_000

@@ -106,12 +106,13 @@ def test_containers_have_resources_and_probes(chosen: Chosen) -> None:
 
 @each_alone
 def test_cpu_of_whole_cores(chosen: Chosen) -> None:
-    """So that a static CPU manager gives each process its own; but for `local`, where there may be two for all."""
+    """So that a static CPU manager gives each process its own; but for `local`, where there may be two for all, half of
+    them taken: one pod more, as a rollout makes, has room as well."""
     cpus = [one.containers[0]["resources"]["limits"]["cpu"] for one in pods(rendered(*chosen))]
     if chosen == ("local",):
         thousandths = [int(cpu.removesuffix("m")) for cpu in cpus]
         replicas = [one.owner["spec"]["replicas"] for one in pods(rendered(*chosen))]
-        assert sum(n * cpu for n, cpu in zip(replicas, thousandths, strict=True)) <= 1000
+        assert sum(n * cpu for n, cpu in zip(replicas, thousandths, strict=True)) + max(thousandths) <= 1000
     else:
         assert all(cpu.isdigit() for cpu in cpus)
 
@@ -185,7 +186,7 @@ def test_images() -> None:
     """Two images of this version and the server's, each by one name, so that `kustomize edit set image` finds them."""
     ours = version("tfs-locust")
     found = {one["image"] for chosen in ALL for pod in pods(rendered(*chosen)) for one in pod.all_containers}
-    assert found == {f"tfs-locust:{ours}", f"tfs-locust-embedded:{ours}", "tensorflow/serving:2.20.0"}
+    assert found == {f"tfs-locust:{ours}", f"tfs-locust-embedded:{ours}", "tensorflow/serving:2.19.1"}
 
 
 def test_rules_and_dashboards_are_those_of_docker(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def test_jobs() -> None:
     assert (master["kind"], worker["kind"]) == ("Job", "Job")
     assert master["spec"]["backoffLimit"] == 0
     assert (worker["spec"]["completionMode"], worker["spec"]["backoffLimitPerIndex"]) == ("Indexed", 0)
+    (rule,) = worker["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
     assert worker["spec"]["completions"] == worker["spec"]["parallelism"]
     assert all(one["spec"]["template"]["spec"]["restartPolicy"] == "Never" for one in (master, worker))
     assert all(one["spec"]["activeDeadlineSeconds"] == 3600 for one in (master, worker))
@@ -147,4 +149,17 @@ def test_model_servers() -> None:
         batching = BatchingParameters.read(str(K8S / "components/tf-serving-target/common/batching.txt"))
         assert batching.problem() is None
         assert flags.grpc_max_threads >= 2 * batching.max_batch_size
-    assert named(rendered("local"), "Service", "tf-serving")["spec"]["clusterIP"] == "None"
+    objects = rendered("local")
+    assert named(objects, "Service", "tf-serving")["spec"]["clusterIP"] == "None"
+    server = _roles(objects)["model-server"].containers[0]
+    folder = next(one for one in server["args"] if one.startswith("--model_base_path=")).partition("=")[2]
+    assert f"demo_model {folder}/1\n" in (ROOT / "docker" / "Dockerfile").read_text(), "the image has no such model"
+    assert not [one for one in server["volumeMounts"] if folder.startswith(one["mountPath"])], "it would be hidden"
+
+
+def test_limits_of_a_small_node() -> None:
+    """Fractions of a core are held back at times: the limits of `local` let that pass, and its objective shows it."""
+    options = _accepted(rendered("local"))["master"]["options"]
+    limits = dict(one.strip().split("=") for one in options["tfs_limit"].split("|"))
+    assert set(limits) == {"throttled", "send_lag", "loop_lag", "unsent"}
+    assert all(limits[one] == "2s" for one in ("send_lag", "loop_lag"))

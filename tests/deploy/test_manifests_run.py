@@ -83,7 +83,7 @@ def test_pipeline(objectives: str, code: int, state: str, locust: Start, serving
 def test_local(locust: Start, serving: Serving, tmp_path: Path) -> None:
     """A run begins by itself and its verdict is told while the page stays. A worker more and one less lose nothing."""
     before = serving.predictions("dense", "grpc")
-    cluster = _cluster("local", locust, serving, tmp_path, LOCUST_RUN_TIME="12s", TFS_WARMUP="0")
+    cluster = _cluster("local", locust, serving, tmp_path, LOCUST_RUN_TIME="12s", TFS_RATE="50", TFS_WARMUP="0")
     master = cluster.start("master")
     first, second = cluster.start("worker"), cluster.start("worker")
     master.wait_for("All users spawned")
@@ -120,7 +120,7 @@ def test_local_waits_for_its_target(
 def test_workers_follow_a_new_master(locust: Start, serving: Serving, tmp_path: Path) -> None:
     """A master that is rolled over ends its run and sends its workers home, well; started again, they take part in the
     next one's, which loses nothing."""
-    cluster = _cluster("local", locust, serving, tmp_path, LOCUST_RUN_TIME="9s", TFS_WARMUP="0")
+    cluster = _cluster("local", locust, serving, tmp_path, LOCUST_RUN_TIME="9s", TFS_RATE="50", TFS_WARMUP="0")
     master, workers = cluster.start("master"), [cluster.start("worker") for _ in range(2)]
     master.wait_for("All users spawned")
     master.process.send_signal(signal.SIGTERM)

@@ -21,6 +21,12 @@ SLOW_MS = 200
 SLOWER_MS = 1500
 
 
+def counted(page: str, series: str, **labels: str) -> int:
+    """On a server's Prometheus page: the sum over a metric's series that carry these labels."""
+    found = re.findall(rf"^:tensorflow:serving:{series}\{{(.*)\}} (\d+)$", page, re.MULTILINE)
+    return sum(int(value) for given, value in found if all(f'{k}="{v}"' in given for k, v in labels.items()))
+
+
 @dataclass(frozen=True)
 class Serving:
     """The server and where it is."""
@@ -38,9 +44,7 @@ class Serving:
     def metrics(self, series: str, **labels: str) -> int:
         """The sum over a metric's series that carry these labels."""
         with urllib.request.urlopen(f"{self.rest}/monitoring/prometheus/metrics", timeout=10) as answer:
-            page = answer.read().decode()
-        found = re.findall(rf"^:tensorflow:serving:{series}\{{(.*)\}} (\d+)$", page, re.MULTILINE)
-        return sum(int(value) for given, value in found if all(f'{k}="{v}"' in given for k, v in labels.items()))
+            return counted(answer.read().decode(), series, **labels)
 
     def predictions(self, model: str, interface: str) -> int:
         """How many predictions the server answered well."""

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -58,7 +58,10 @@ def in_processes(count: int) -> list[str]:
 class Started:
     """A Python module run as a process. All that it starts, in whatever session, carries the same mark."""
 
-    def __init__(self, folder: Path, arguments: list[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, arguments: list[str], env: Mapping[str, str], *, through: Sequence[str] = ()
+    ) -> None:
+        """``through``: a command that becomes the one whose words follow it."""
         self._mark = uuid.uuid4().hex
         self.folder = folder / self._mark
         self.folder.mkdir()
@@ -66,7 +69,7 @@ class Started:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TFS_", "LOCUST_"))}
         with self.output_file.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*through, sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -120,8 +123,10 @@ class Started:
 class Locust(Started):
     """Locust's own command."""
 
-    def __init__(self, folder: Path, arguments: list[str], env: Mapping[str, str]) -> None:
-        super().__init__(folder, ["-m", "locust", "--json-file", "stats", *arguments], env)
+    def __init__(
+        self, folder: Path, arguments: list[str], env: Mapping[str, str], *, through: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder, ["-m", "locust", "--json-file", "stats", *arguments], env, through=through)
 
     def stats(self) -> list[dict[str, Any]]:
         """The rows it wrote at its end."""

@@ -212,6 +212,27 @@ def test_killed_worker(run: Run) -> None:
     assert "requests it had sent are known to be missing" in reason
 
 
+# Failures that a worker has not told Locust's master of make Locust end it with 1.
+UNTOLD = """
+from locust import runners
+
+runners.WORKER_REPORT_INTERVAL = 60
+"""
+
+
+def test_stopped_workers(run: Run) -> None:
+    """SIGTERM to workers: they end with 0 whatever has failed, for the master judges that, from their last reports."""
+    run.file.write_text(LOCUSTFILE + UNTOLD)
+    master = run.lead()
+    run.under_way()
+    for worker in run.workers:  # users that fail may all be on one of them
+        worker.process.send_signal(signal.SIGTERM)
+    assert [worker.wait(20) for worker in run.workers] == [0, 0], run.workers[0].output
+    master.process.send_signal(signal.SIGTERM)
+    assert master.wait() == 1, master.output
+    run.assert_conserved()
+
+
 def test_paused_generator(run: Run) -> None:
     """A worker stopped for 2 s is told as such: the run is INVALID, the server is not called slow."""
     limits = "send_lag=none | loop_lag=1s | cpu=none | throttled=none"

@@ -150,3 +150,17 @@ def test_schedules_of_their_own_stand_beside_the_one_for_all() -> None:
     assert (aggregate.view().scheduled, aggregate.view().offered, aggregate.view().abandoned) == (None, 80, 0)
     aggregate.scheduled = 65
     assert (aggregate.view().scheduled, aggregate.view().offered, aggregate.view().abandoned) == (85, 85, 5)
+
+
+def test_waiting_for_those_whose_last_report_may_come() -> None:
+    """Who was given work and said nothing, or said something but not the last; not who is lost, nor an incarnation
+    before the newest."""
+    aggregate = Aggregate()
+    for worker in "abcd":
+        aggregate.expect(worker)
+        if worker != "d":
+            aggregate.accept(told(Tally(worker, 1, origin_ns=0)))
+    aggregate.accept(told(Tally("a", 2, origin_ns=0), final=True))
+    aggregate.lose("b")
+    assert aggregate.waiting_for() == ["c", "d"]
+    assert states(aggregate.view())["a#1"] == WorkerState.LOST

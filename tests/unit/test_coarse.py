@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from tests.unit.measured import MS, SECOND, sample, told
 from tfs_locust.measure.aggregate import Aggregate
-from tfs_locust.measure.coarse import merge_timelines, on_steps, put_together, step_of, steps_of
+from tfs_locust.measure.coarse import on_steps, put_together, step_of, steps_of
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Snapshot
 from tfs_locust.measure.tally import Tally
 from tfs_locust.measure.timeline import Second
+from tfs_locust.measure.timelines import Timelines
 from tfs_locust.measure.window import between
 
 FINE_S = 5
@@ -30,6 +31,15 @@ def second(count: int, users: int = 0) -> Second:
 timelines = st.dictionaries(st.integers(0, 700), st.integers(0, 3), max_size=60).map(
     lambda counts: {number: second(count, users=count) for number, count in counts.items()}
 )
+
+
+def merged_of(several: list[dict[int, Second]]) -> dict[int, Second]:
+    """The timelines of so many workers as one."""
+    timelines = Timelines()
+    for worker, timeline in enumerate(several):
+        for number, one in timeline.items():
+            timelines.take(worker, 1, number, one)
+    return timelines.sum()
 
 
 def counted(timeline: dict[int, Second]) -> tuple[int, int, int]:
@@ -72,7 +82,7 @@ def test_users_of_a_step_are_the_most_at_any_time() -> None:
     one, other = {0: second(1, users=3), 7: second(1, users=5)}, {3: second(1, users=2)}
     put_together(one, 0, 20, FINE_S)
     assert {number: (step.users, step.width) for number, step in one.items()} == {0: (5, 10)}
-    assert merge_timelines([one, other])[0].users == 7
+    assert merged_of([one, other])[0].users == 7
 
 
 @given(st.lists(st.tuples(timelines, st.integers(0, 900)), min_size=1, max_size=3), st.randoms())
@@ -82,12 +92,12 @@ def test_workers_merge_in_any_order(given_workers: list[tuple[dict[int, Second],
     for timeline, now_s in given_workers:
         put_together(timeline, 0, now_s, FINE_S)
         several.append(timeline)
-    merged = merge_timelines(several)
+    merged = merged_of(several)
     assert counted(merged) == tuple(map(sum, zip(*map(counted, several), strict=True)))
     dice.shuffle(several)  # type: ignore[attr-defined]
-    assert merge_timelines(several) == merged
+    assert merged_of(several) == merged
     assert list(merged) == sorted(merged)
-    assert merge_timelines([on_steps(one, steps_of([merged])) for one in several]) == merged
+    assert merged_of([on_steps(one, steps_of([merged])) for one in several]) == merged
 
 
 def reports_of_a_long_run(every_s: int = 7, length_s: int = 400) -> tuple[list[Snapshot], Snapshot, int]:

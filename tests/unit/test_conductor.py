@@ -115,6 +115,17 @@ def test_workers_come_and_go(led: Callable[..., Led]) -> None:
     assert [names for _, names in one.orders[-1].divisions] == [("a", "b"), ("b",), ("b", "c"), ("c",), ()]
 
 
+def test_the_last_one_keeps_its_part(led: Callable[..., Led]) -> None:
+    """Who is about to go sends for as long as there is nobody else: what is due then would be nobody's."""
+    one = led(constant(), 50.0, "a")
+    one.conductor.start()
+    one.conductor.leave("a")
+    one.conductor.set_rate(60.0)  # a look that changes nothing tells nothing; this does
+    assert [names for _, names in one.orders[-1].divisions] == [("a",)]
+    one.workers.append("b")
+    assert one.wait(3).divisions[-1][1] == ("b",)
+
+
 def test_rate(led: Callable[..., Led]) -> None:
     """Before the start it is the first; later it takes effect half a second on; the same again is no news."""
     one = led(poisson(), None, "a")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.measured import MS, durations
-from tfs_locust.measure.coarse import merge_timelines
+from tests.unit.measured import durations
 from tfs_locust.measure.timeline import Second
 
 
@@ -31,18 +31,28 @@ def test_quantile_is_good_enough_to_draw(values: list[int], q: float) -> None:
     assert abs(measured - exact) <= 0.016 * exact
 
 
-@given(st.lists(durations), st.lists(durations), st.integers(0, 3), st.integers(0, 3))
-def test_merging_is_recording(a: list[int], b: list[int], failures: int, users: int) -> None:
-    """The same second of two workers, merged, is one second in which both happened."""
-    both = merge_timelines([{3: of(a, failures, users)}, {3: of(b, 0, 1)}])
-    assert both == {3: of(a + b, failures, users + 1)}
+@given(st.lists(durations), st.lists(durations), st.lists(durations), st.integers(0, 3), st.integers(0, 3))
+def test_replacing_is_recording(a: list[int], b: list[int], more: list[int], failures: int, users: int) -> None:
+    """The same second of two workers is one second in which both happened, also when one tells of it again."""
+    both, before, after = Second(), of(b, 0, 1), of(b + more, failures, users)
+    both.replace(Second(), of(a, failures, users))
+    both.replace(Second(), before)
+    both.replace(before, after)
+    assert both == of(a + b + more, failures + failures, users + users)
+    assert before == of(b, 0, 1)
 
 
-def test_timelines_are_merged_in_order_and_left_alone() -> None:
-    """Seconds rise, and what was given is not changed."""
-    first, other = {5: of([MS])}, {1: of([]), 5: of([], failures=2)}
-    assert list(merge_timelines([first, other])) == [1, 5]
-    assert first == {5: of([MS])}
+@given(st.lists(durations), st.integers(0, 9))
+def test_a_packed_second_keeps_everything(values: list[int], failures: int) -> None:
+    """What is unpacked is what was packed."""
+    second = of(values, failures, users=7)
+    assert Second.unpack(second.pack()) == second
+
+
+def test_a_packed_second_is_small() -> None:
+    """Of 10,000 requests a second, lognormal: below 3 kB, as the docs reckon for a master's memory."""
+    dice = random.Random(1)
+    assert len(of([int(dice.lognormvariate(15.5, 0.5)) for _ in range(10_000)]).pack()) < 3_000
 
 
 def test_failures_have_no_part_in_the_times() -> None:

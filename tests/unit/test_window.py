@@ -70,7 +70,7 @@ def test_before_and_the_window_are_after(first: list[Sample], then: list[Sample]
     for number, second in after.timeline.items():
         total = Second(users=second.users)
         for view in (before, window):
-            total.merge(replace(view.timeline.get(number, Second()), users=0))
+            total.replace(Second(), replace(view.timeline.get(number, Second()), users=0))
         assert total == second
     for one, part, whole in zip(before.workers, window.workers, after.workers, strict=True):
         for name in ("started", "finished", "unsent", "checked"):

@@ -25,6 +25,8 @@ class Relay:
         """A connection ends when this many bytes of answers went through it."""
         self.stalls = False
         """It does not end then, and nothing more comes through."""
+        self.holds = False
+        """Answers wait, until this is False again."""
         self._target_port = target_port
         self._listener: socket.socket | None = None
         self._relaying: set[asyncio.Task[None]] = set()
@@ -102,6 +104,8 @@ class Relay:
         passed = 0
         with suppress(ConnectionError):
             while data := await reader.read(_BLOCK_BYTES):
+                while self.holds:
+                    await asyncio.sleep(0.01)
                 if self.answer_limit is not None:
                     data = data[: self.answer_limit - passed]
                     if not self.stalls and passed + len(data) == self.answer_limit:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tfs_locust.measure.cell import Cell, CellKey
-from tfs_locust.measure.coarse import WIDTHS, merge_timelines
 from tfs_locust.measure.paired import merge_pairs
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Health, Snapshot
 from tfs_locust.measure.stint import Stint, StintKey, merge_stints
-from tfs_locust.measure.timeline import Second
+from tfs_locust.measure.timelines import Timelines
 from tfs_locust.measure.view import View, Worker, WorkerState
 
 LATE_AFTER_NS = 10_000_000_000
@@ -29,23 +28,8 @@ class _Held:
     received_ns: int
     cells: dict[CellKey, tuple[int, Cell]] = field(default_factory=dict)
     """With the sequence number of the snapshot it came in."""
-    seconds: dict[int, tuple[int, Second]] = field(default_factory=dict)
     stints: dict[StintKey, tuple[int, Stint]] = field(default_factory=dict)
     unsent: int = 0
-
-    def take_second(self, sequence: int, number: int, second: Second) -> None:
-        """Take a word on a second, or on the step that it and others were put into: of these it is the last."""
-        for width in WIDTHS[1:]:
-            begin = number - number % width
-            if width > second.width and begin in self.seconds and self.seconds[begin][1].width >= width:
-                return
-        before = self.seconds.get(number)
-        if before is not None and before[0] >= sequence and before[1].width >= second.width:
-            return
-        if second.width > 1 and (before is None or before[1].width < second.width):
-            for inside in range(number, number + second.width):
-                self.seconds.pop(inside, None)
-        self.seconds[number] = sequence, second
 
 
 class Aggregate:
@@ -57,6 +41,7 @@ class Aggregate:
         self._lost: set[tuple[str, int]] = set()
         # what all workers make together, kept up with each report: with a thousand of them nobody could wait for it
         self._cells: dict[CellKey, Cell] = {}
+        self._timelines = Timelines()
         self._health = Health()
         self.scheduled: int | None = None
         """Requests that the run's schedule had due, where there is one for the whole run and it has ended."""
@@ -68,6 +53,20 @@ class Aggregate:
     def lose(self, worker: str) -> None:
         """This worker is gone. What it has told stays, and should its final snapshot still come, it is complete."""
         self._lost.update(identity for identity in self._held if identity[0] == worker)
+
+    def waiting_for(self) -> list[str]:
+        """Workers whose final snapshot is not in and may still come."""
+        newest = self._newest()
+        told = (
+            worker
+            for worker, incarnation in newest.items()
+            if not self._held[worker, incarnation].newest.final and (worker, incarnation) not in self._lost
+        )
+        return [*told, *sorted(self._expected - newest.keys())]
+
+    def _newest(self) -> dict[str, int]:
+        """The incarnation of each worker that has told something: the highest comes last."""
+        return dict(sorted(self._held))
 
     def accept(self, snapshot: Snapshot, received_ns: int = 0) -> None:
         """Take a worker's word, which must not change any more. ``received_ns`` is the master's clock, for telling who
@@ -86,7 +85,7 @@ class Aggregate:
                 self._replace_cell(held, key, cell)
                 held.cells[key] = sequence, cell
         for number, second in snapshot.seconds.items():
-            held.take_second(sequence, number, second)
+            self._timelines.take(identity, sequence, number, second)
         for stint_key, stint in snapshot.stints.items():
             if stint_key not in held.stints or sequence > held.stints[stint_key][0]:
                 held.stints[stint_key] = sequence, stint
@@ -103,9 +102,10 @@ class Aggregate:
 
     def view(self, now_ns: int | None = None, *, late_after_ns: int = LATE_AFTER_NS, timeline: bool = True) -> View:
         """How things stand. With the master's clock given, workers silent for ``late_after_ns`` are late. Without the
-        ``timeline``, which grows with the run and the workers, it costs the same at any time."""
+        ``timeline``, which grows with the run, and the stints and spells that go with it, it costs the same at any
+        time."""
         held = [self._held[identity] for identity in sorted(self._held)]
-        newest = dict(sorted(self._held))  # the highest incarnation of each worker comes last
+        newest = self._newest()
         workers = [self._row(one, newest[one.newest.worker], now_ns, late_after_ns) for one in held]
         workers += [
             Worker(name, 0, 0, WorkerState.MISSING, 0, 0, 0, Health())
@@ -116,9 +116,7 @@ class Aggregate:
             scheduled += sum(one.newest.offered_apart for one in held)
         return View(
             cells={key: cell.copy() for key, cell in self._cells.items()},
-            timeline=merge_timelines(
-                {number: second for number, (_, second) in one.seconds.items()} for one in (held if timeline else ())
-            ),
+            timeline=self._timelines.sum() if timeline else {},
             workers=tuple(workers),
             warmup_ns=max((one.newest.warmup_ns for one in held), default=0),
             load_ns=max((one.newest.load_ns for one in held), default=0),
@@ -127,8 +125,10 @@ class Aggregate:
             send_lag=self._health.send_lag.copy(),
             loop_lag=self._health.loop_lag.copy(),
             pairs=merge_pairs(one.newest.pairs for one in held),
-            stints=merge_stints({key: stint for key, (_, stint) in one.stints.items()} for one in held),
-            spells=tuple(sorted(spell for one in held for spell in one.newest.spells)),
+            stints=merge_stints(
+                {key: stint for key, (_, stint) in one.stints.items()} for one in (held if timeline else ())
+            ),
+            spells=tuple(sorted(spell for one in held for spell in one.newest.spells)) if timeline else (),
         )
 
     def _row(self, held: _Held, newest_incarnation: int, now_ns: int | None, late_after_ns: int) -> Worker:

@@ -7,6 +7,7 @@ the other, or they have no second in common. So timelines that were put together
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
 from tfs_locust.measure.timeline import Second
 
@@ -49,27 +50,18 @@ def _with(step: Second, second: Second) -> Second:
     return step
 
 
-def step_of(timeline: Mapping[int, Second], number: int) -> int:
+class _Step(Protocol):
+    @property
+    def width(self) -> int: ...
+
+
+def step_of(timeline: Mapping[int, _Step], number: int) -> int:
     """Where the step begins that holds this second; the second itself where none does."""
     for width in WIDTHS[1:]:
         begin = number - number % width
         if begin in timeline and timeline[begin].width >= width:
             return begin
     return number
-
-
-def merge_timelines(timelines: Iterable[Mapping[int, Second]]) -> dict[int, Second]:
-    """The seconds of several workers as one timeline, rising; what is given stays as it is.
-
-    Where they are put together differently, the widest step there counts.
-    """
-    given = list(timelines)
-    wide = steps_of(given)
-    merged: dict[int, Second] = {}
-    for timeline in given:
-        for number, second in (on_steps(timeline, wide) if wide else timeline).items():
-            merged.setdefault(number, Second(width=second.width)).merge(second)
-    return dict(sorted(merged.items()))
 
 
 def steps_of(timelines: Iterable[Mapping[int, Second]]) -> set[tuple[int, int]]:

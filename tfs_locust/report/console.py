@@ -6,6 +6,7 @@ from tfs_locust.report import units
 from tfs_locust.report.capacity import lines as lines_of_capacity
 from tfs_locust.report.comparisons import lines as comparisons
 from tfs_locust.report.lifecycle import lines as lines_of_lifecycle
+from tfs_locust.report.peers import line as line_of_peers
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines as lines_of_server
 
@@ -28,8 +29,8 @@ def closing_table(result: Result) -> str:
         lines.append("failures: " + ", ".join(f"{name} {units.count(n)}" for name, n in result["failures"].items()))
     if result["checked"]:
         lines.append(f"answers decoded and checked: {units.count(result['checked'])}")
-    if len(result["peers"]) > 1:
-        lines.append("answers by: " + ", ".join(f"{peer} {units.count(n)}" for peer, n in result["peers"].items()))
+    if told_of_peers := line_of_peers(result):
+        lines.append(told_of_peers)
     lines += comparisons(result)
     lines += lines_of_lifecycle(result)
     rows = [["", "mean", *(name.replace("_", ".") for name in _COLUMNS)]]

@@ -22,6 +22,7 @@ from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.report import capacity, lifecycle, units
 from tfs_locust.report.comparisons import sentence
+from tfs_locust.report.peers import skew
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.report import Result, times_of
 from tfs_locust.report.server import findings
@@ -59,6 +60,7 @@ def page(result: Result) -> str:
     return environment.get_template("page.html.j2").render(
         result=result,
         findings=findings(result),
+        skew=skew(result["peers"]),
         comparisons=[(row, sentence(row)) for row in result.get("comparisons", [])],
         plots={
             "percentiles": _percentiles(result),

@@ -8,6 +8,7 @@ from tfs_locust.report import units
 from tfs_locust.report.capacity import TABLE_HEAD, capacity_of, notes, table
 from tfs_locust.report.comparisons import lines as comparisons
 from tfs_locust.report.lifecycle import lines as lines_of_lifecycle
+from tfs_locust.report.peers import line as line_of_peers
 from tfs_locust.report.report import Result
 from tfs_locust.report.server import lines
 
@@ -45,7 +46,8 @@ def summary(result: Result) -> str:
                 ["failure", "requests"], [[name, units.count(number)] for name, number in result["failures"].items()]
             ),
         ]
-    if told := [*comparisons(result), *lines_of_lifecycle(result), *lines(result)]:
+    told = [*filter(None, [line_of_peers(result)]), *comparisons(result), *lines_of_lifecycle(result), *lines(result)]
+    if told:
         parts += ["", *(f"- {_escaped(line)}" for line in told)]
     if (capacity := capacity_of(result)) is not None:
         told_of_levels = _table(TABLE_HEAD, [[_escaped(cell) for cell in row] for row in table(capacity)])

@@ -18,6 +18,7 @@ from tfs_locust.measure.timeline import Second
 from tfs_locust.measure.view import View, Worker
 from tfs_locust.report.comparisons import comparisons
 from tfs_locust.report.lifecycle import lifecycle_of
+from tfs_locust.report.peers import peers, skew
 from tfs_locust.report.queries import series_of
 from tfs_locust.report.steps import steps
 from tfs_locust.report.stored import histogram_of, view_of
@@ -37,6 +38,7 @@ def build(
     """The result. ``manifest`` says what was run and where; ``sections`` are further parts, under their own names."""
     judged = view.judged()
     ok = _merge(cell for key, cell in judged.items() if key.key.outcome is Outcome.OK)
+    answers = peers(view.workers)
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": _verdict(verdict),
@@ -52,7 +54,8 @@ def build(
         "load_s": view.load_ns / _SECOND_NS,
         "warmup": _totals({key: cell for key, cell in view.cells.items() if key.phase == WARMUP}),
         "checked": sum(worker.checked for worker in view.workers),
-        "peers": _peers(view.workers),
+        "peers": answers,
+        "peer_skew": skew(answers),
         "keys": [
             {
                 "scenario": scenario,
@@ -210,15 +213,6 @@ def figures(cells: Mapping[CellKey, Cell], load_ns: int) -> Result:
         "response_time_s": times(ok.response),
         "service_time_s": times(ok.service),
     }
-
-
-def _peers(workers: Iterable[Worker]) -> dict[str, int]:
-    """Answers by the address that gave them, of all workers."""
-    total: dict[str, int] = {}
-    for worker in workers:
-        for peer, answers in worker.peers.items():
-            total[peer] = total.get(peer, 0) + answers
-    return dict(sorted(total.items()))
 
 
 def _worker(worker: Worker) -> Result:

@@ -98,7 +98,10 @@ class Conductor:
             self._look()
 
     def _look(self) -> None:
-        present = tuple(name for name in self._present() if name not in self._gone)
+        there = self._present()
+        present = tuple(name for name in there if name not in self._gone)
+        if not present and self._divisions and set(there) & set(self._divisions[-1][1]):
+            return  # all are about to go: they send their parts until there is somebody else
         if self._starts_ns is None:
             if present:
                 self._starts_ns = time.perf_counter_ns() + LEAD_NS

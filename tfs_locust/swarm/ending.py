@@ -35,7 +35,7 @@ from tfs_locust.swarm.offering import end_offering
 from tfs_locust.swarm.pairing import with_compared
 from tfs_locust.swarm.recording import FINAL
 
-_DRAIN = "tfs_drain"
+DRAIN = "tfs_drain"
 LAST_REPORT_WITHIN_S = 5.0  # after the drain: a dead worker is known as such after about four
 _logger = logging.getLogger(__name__)
 
@@ -44,7 +44,11 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         runner.register_message(FINAL, _on_final)
     elif isinstance(runner, WorkerRunner):
-        runner.register_message(_DRAIN, _on_drain, concurrent=True)
+        runner.register_message(DRAIN, _on_drain, concurrent=True)
+        if runner.last_heartbeat_timestamp is None:
+            # told to quit in the middle of its greeting, it hears no more, and Locust's minute without a master begins
+            # only with a heartbeat: it would stay for ever (Locust 2.47)
+            runner.last_heartbeat_timestamp = time.time()
     if runner is not None:
         # `quitting` runs in reverse: added after the runner's own listener, this one comes before it says quit
         environment.events.quitting.add_listener(_stop_before_quitting)
@@ -52,9 +56,7 @@ def _on_init(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _on_final(environment: Environment, msg: Any, **_: Any) -> None:
-    judgement = measurement_of(environment).judgement
-    if judgement is not None:
-        judgement.accept(msg.data)
+    measurement_of(environment).intake.put(msg.data)
 
 
 def _on_drain(environment: Environment, msg: Any, **_: Any) -> None:
@@ -82,6 +84,7 @@ def _stop_before_quitting(environment: Environment, **_: Any) -> None:
     runner, measurement = environment.runner, measurement_of(environment)
     judgement = measurement.judgement
     if isinstance(runner, WorkerRunner):
+        measurement.leaving = True
         # the master may share out the users of a worker that went first: they would be nobody's to stop
         runner.last_received_spawn_timestamp = sys.maxsize
     if judgement is not None and judgement.result is None and runner is not None:
@@ -118,10 +121,12 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
         judgement.load_ended_s = time.time()
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
         return
+    if runner.worker_count <= 0 and not judgement.aborted:  # the last of them has gone, which ends a run
+        _note_interruption(environment, judgement)
     runner.update_state(STATE_STOPPING)  # Locust does so later, and shares out the users of workers that go until then
     for client in runner.clients.spawning + runner.clients.running:  # also those that came later than the start
         judgement.aggregate.expect(client.id)
-    runner.send_message(_DRAIN, {"schedule_ends_ns": schedule_ends_ns})
+    runner.send_message(DRAIN, {"schedule_ends_ns": schedule_ends_ns})
     _wait_for_last_reports(runner, measurement, judgement)
 
 
@@ -129,6 +134,8 @@ def _wait_for_last_reports(runner: MasterRunner, measurement: Measurement, judge
     give_up = time.monotonic() + measurement.drain_s + LAST_REPORT_WITHIN_S
     while _still_expected(runner, judgement) and time.monotonic() < give_up:
         gevent.sleep(0.05)
+    measurement.intake.finish()
+    _still_expected(runner, judgement)  # notes who is lost, now that all that came has been heard
 
 
 def _still_expected(runner: MasterRunner, judgement: Judgement) -> bool:
@@ -201,7 +208,11 @@ def _told(options: Namespace) -> dict[str, Any]:
 def _on_quitting(environment: Environment, **_: Any) -> None:
     """Last of all listeners, when the run has ended: set the exit code."""
     runner = environment.runner
-    if isinstance(runner, WorkerRunner) or not predict_users(environment):
+    if not predict_users(environment):
+        return
+    if isinstance(runner, WorkerRunner):
+        # they are in its last report, for the master to judge; for those of its last seconds Locust would end it with 1
+        runner.stats.errors.clear()
         return
     if environment.process_exit_code == ExitCode.USAGE:
         return

@@ -23,7 +23,7 @@ from tfs_locust.judge.verdict import Verdict, hopeless, judge, judge_all
 from tfs_locust.measure.aggregate import Aggregate
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.snapshot import Snapshot
-from tfs_locust.measure.view import View, WorkerState
+from tfs_locust.measure.view import View
 from tfs_locust.report import files
 from tfs_locust.report.capacity import section as capacity_section
 from tfs_locust.report.console import closing_table
@@ -120,11 +120,7 @@ class Judgement:
 
     def waiting_for(self) -> list[str]:
         """Workers whose last report is not in and may still come."""
-        return [
-            worker.name
-            for worker in self.view().workers
-            if worker.state not in {WorkerState.COMPLETE, WorkerState.LOST}
-        ]
+        return [] if self._last_view is not None else self.aggregate.waiting_for()
 
     def view(self, *, timeline: bool = True) -> View:
         """How things stand, or stood when the result was made."""

@@ -13,7 +13,7 @@ from tfs_locust.judge.decide import Judged
 from tfs_locust.report.live import Live
 from tfs_locust.swarm.judging import Judgement, version_of
 from tfs_locust.swarm.measurement import measurement_of
-from tfs_locust.swarm.metrics_server import give_way
+from tfs_locust.swarm.turn import give_way
 
 
 def whole_run(environment: Environment, *, judged: bool = True) -> Live | None:

@@ -23,6 +23,7 @@ from tfs_locust.judge.slo import Objective, ObjectiveError
 from tfs_locust.measure.view import View
 from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.conductor import Conductor
+from tfs_locust.swarm.intake import Intake
 from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.open_loop import OpenLoop
 from tfs_locust.swarm.pairing import with_compared
@@ -45,6 +46,8 @@ class Measurement:
         self.last_recorder: Recorder | None = None
         """The same, kept to be shown until the next run."""
         self.judgement: Judgement | None = None
+        self.intake = Intake(self._accept)
+        """Of workers' reports, where they are led."""
         self.objectives: tuple[Objective, ...] = ()
         """Of the run at hand, or of the last."""
         self.open_loop: OpenLoop | None = None
@@ -58,8 +61,16 @@ class Measurement:
         """On a master: the greenlet in which the run's ``start`` is under way."""
         self.interrupted = False
         """By Ctrl-C."""
+        self.preparing = False
+        """On a worker: it makes ready for the run that it was told of."""
+        self.leaving = False
+        """On a worker: it is told to end, and what it cannot do any more is nobody's concern."""
         self.listening = False
         """Locust has set this process up, and requests and reports reach us."""
+
+    def _accept(self, report: dict[str, Any]) -> None:
+        if self.judgement is not None:
+            self.judgement.accept(report)
 
     def view(self) -> View | None:
         """How the run stands where it is led, or how it ended; without a timeline. None before the first."""
@@ -151,9 +162,8 @@ def _on_report_to_master(environment: Environment) -> Any:
 
 def _on_worker_report(environment: Environment) -> Any:
     def on_report(client_id: str, data: dict[str, Any], **_: Any) -> None:  # noqa: ARG001
-        judgement = measurement_of(environment).judgement
-        if judgement is not None and REPORT in data:
-            judgement.accept(data[REPORT])
+        if REPORT in data:
+            measurement_of(environment).intake.put(data[REPORT])
 
     return on_report
 

@@ -96,7 +96,8 @@ class Telling:
         heard_s = getattr(self._environment.runner, "last_heartbeat_timestamp", None)
         if heard_s is None or time.time() - heard_s > _MASTER_SILENT_S:
             return "the master has not been heard of"
-        return ""
+        # who ends another worker when this one is ready would leave the run's schedule to nobody
+        return "it prepares for the run" if measurement_of(self._environment).preparing else ""
 
     def _serve(self, port: int) -> WSGIServer:
         return serve(self.app, self._settings.address, port)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.pywsgi import WSGIServer
 from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.registry import Collector
+
+from tfs_locust.swarm.turn import give_way
 
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 9646
@@ -41,14 +42,6 @@ class MetricsSettings:
 
 LINGER_S = 15.0
 """What a process that was scraped before waits at its end: Prometheus scrapes every 15 s where nobody changed that."""
-
-
-def give_way() -> None:
-    """Let the event loop do all else that is due.
-
-    By a timer: after ``gevent.sleep(0)`` the loop goes on here for milliseconds before it looks at sockets and timers.
-    """
-    gevent.sleep(0.0001)
 
 
 class GivingWay(Collector):

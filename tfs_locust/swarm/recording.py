@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from locust.env import Environment
@@ -83,7 +84,7 @@ class Recorder:
         """How this process's own part stands, or ended; without a timeline."""
         self._tell()
         aggregate = Aggregate()
-        aggregate.accept(self.tally.look(time.perf_counter_ns()))
+        aggregate.accept(replace(self.tally.look(time.perf_counter_ns()), seconds={}))
         return aggregate.view(timeline=False)
 
     def report(self, *, final: bool = False) -> dict[str, Any]:

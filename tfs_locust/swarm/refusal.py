@@ -32,6 +32,8 @@ def refuse(environment: Environment, problems: list[str], *, began: bool = False
     """End the run for these problems, which keep it from starting, or from going on."""
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
+        if measurement_of(environment).leaving:  # its own end cut short what it was about; the run goes on without it
+            return
         run = getattr(environment.parsed_options, "tfs_run_id", "")
         runner.send_message(_REFUSED, {"run": run, "problems": problems, "began": began})
         return

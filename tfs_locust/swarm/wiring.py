@@ -143,8 +143,13 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         # a worker still counts as stopped here, and would pass over a stop that comes before its users (Locust 2.47)
         environment.runner.update_state(STATE_INIT)
-    _open_all(environment, predict_users(environment))
-    recorder = measurement_of(environment).recorder
+    measurement = measurement_of(environment)
+    measurement.preparing = True
+    try:
+        _open_all(environment, predict_users(environment))
+    finally:
+        measurement.preparing = False
+    recorder = measurement.recorder
     if recorder is not None:
         recorder.watch(run.scenarios.values(), run.transports.values())
     pools = (scenario.stock for scenario in run.scenarios.values())
