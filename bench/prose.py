@@ -82,10 +82,11 @@ WORKERS = """\
 
 {table}
 
-A master of so many workers, 2 users each, for half a minute; the figures are of the time from six seconds after its
-beginning until the load ends. Real workers are processes of their own, forked from one, on both cores, and send to
-the null server; simulated ones are in one process on a core of its own, each with its own connection, Locust's
-messages, and reports made by our own tally. The master's process is alone with the null server on the other core.
+A master of so many workers, 2 users each, for half a minute, and with real ones for 0.6 s more for each, which is what
+they take to start; the figures are of the time from six seconds after its beginning until the load ends. Real workers
+are processes of their own, forked from one, on both cores, and send to the null server; simulated ones are in one
+process on a core of its own, each with its own connection, Locust's messages, and reports made by our own tally. The
+master's process is alone with the null server on the other core.
 
 - **CPU**: user and system time of the master's process, of a core; **CPU us/report**: all of that, heartbeats and what
   the master does without any worker included, for each live report;

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 
 from tests.swarm.processes import ROOT
 
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\$\{(\w+):?-([^}]*)\}")
 
 def services() -> dict[str, dict[str, Any]]:
     """The services by name, variables at their defaults."""
-    found: dict[str, dict[str, Any]] = YAML(typ="safe").load(_VARIABLE.sub(r"\2", FILE.read_text()))["services"]
+    found: dict[str, dict[str, Any]] = yaml.safe_load(_VARIABLE.sub(r"\2", FILE.read_text()))["services"]
     return found
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.deploy.image import BASE, STORE, why_not_built
+from tests.deploy.image import BASE, STORE, not_on_the_path, run, why_not_built
 from tests.swarm.processes import ANY_PACE, wait_until
 
 _PODMAN = ("podman", *STORE, "--runtime", "runc", "--cgroup-manager", "cgroupfs")
@@ -24,9 +23,8 @@ def why_not_run() -> str:
     """What keeps this machine from running containers; empty where nothing does. Wants a base in the store."""
     if reason := why_not_built():
         return reason
-    missing = [name for name in ("podman", "runc") if not shutil.which(name)]
-    if missing:
-        return f"not on the path: {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})"
+    if missing := not_on_the_path("podman", "runc"):
+        return missing
     command = [*_PODMAN, "run", "--rm", "--network", "host", *_LIMITS, *HARDENED]
     command += ["--pull", "never", os.environ.get("BASE_IMAGE", BASE), "true"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -84,13 +82,9 @@ class Container:
 
     def stop(self, grace_s: int = 40) -> None:
         """The image's stop signal to the first process; SIGKILL after the grace period. Returns when it has ended."""
-        self._podman("stop", "--time", str(grace_s), self.name)
+        run(*_PODMAN, "stop", "--time", str(grace_s), self.name, within_s=90)
 
     def end(self) -> None:
         """Remove it, whatever it does."""
-        self._podman("rm", "--force", "--time", "0", "--ignore", self.name)
+        run(*_PODMAN, "rm", "--force", "--time", "0", "--ignore", self.name, within_s=90)
         self._process.wait(20)
-
-    def _podman(self, *arguments: str) -> None:
-        done = subprocess.run([*_PODMAN, *arguments], capture_output=True, text=True, check=False, timeout=90)
-        assert done.returncode == 0, done.stderr

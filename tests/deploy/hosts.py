@@ -13,8 +13,10 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
+from tests.deploy.image import not_on_the_path
 from tests.swarm.processes import wait_until
 
 _TUN = Path("/dev/net/tun")
@@ -22,12 +24,13 @@ _OWN_FILES = Path("/etc/netns")  # of each namespace; ip netns exec puts them ov
 _SLOW_WIRE = Path(__file__).with_name("slow_wire.py")
 
 
+@cache
 def why_no_hosts() -> str:
     """What keeps this machine from having hosts; empty where nothing does."""
     if os.geteuid() != 0:
         return "network namespaces are made by root only"
-    if not shutil.which("ip"):
-        return "not on the path: ip (Debian: apt-get install iproute2)"
+    if missing := not_on_the_path("ip", package="iproute2"):
+        return missing
     if not _TUN.exists():
         return f"there is no {_TUN}, which slow links are made with"
     try:

@@ -36,8 +36,15 @@ def why_not_built() -> str:
     if os.geteuid() != 0:
         return "the image is built by root only"
     needed = ["buildah", *(["debootstrap"] if "BASE_IMAGE" not in os.environ else [])]
-    missing = [name for name in needed if not shutil.which(name)]
-    return f"not on the path: {', '.join(missing)} (Debian: apt-get install {' '.join(missing)})" if missing else ""
+    return not_on_the_path(*needed)
+
+
+def not_on_the_path(*commands: str, package: str = "") -> str:
+    """Which of the commands are not there, and what to do; empty where all are. Each is in a Debian package of its
+    name, or in the one given."""
+    missing = [name for name in commands if not shutil.which(name)]
+    install = package or " ".join(missing)
+    return f"not on the path: {', '.join(missing)} (Debian: apt-get install {install})" if missing else ""
 
 
 def run(*command: str | Path, within_s: float = 60) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from tests.deploy.compose import FILE, mounts, names, profile, services
 from tests.swarm.processes import ROOT
@@ -40,7 +40,7 @@ def test_one_server_in_each_profile(name: str) -> None:
 @pytest.mark.parametrize("name", PROFILES)
 def test_who_is_scraped_is_there(name: str) -> None:
     """Hosts in Prometheus' configuration, and Grafana's data source, are services, at the ports of the code."""
-    config = YAML(typ="safe").load((DOCKER / "prometheus" / "prometheus.yml").read_text())
+    config = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
     hosts = {
         (host, 9646)
         for job in config["scrape_configs"]
@@ -51,9 +51,9 @@ def test_who_is_scraped_is_there(name: str) -> None:
         for static in job.get("static_configs", []):
             hosts |= {(host, int(port)) for host, _, port in (target.partition(":") for target in static["targets"])}
     assert hosts == {("master", 9646), ("worker", 9646), ("tf-serving", 8501)}
-    (source,) = YAML(typ="safe").load(
-        (DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text()
-    )["datasources"]
+    (source,) = yaml.safe_load((DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
     assert source["url"] == "http://prometheus:9090"
     assert {host for host, _ in hosts} | {"prometheus"} <= set(names(profile(name)))
 

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,15 +149,10 @@ class Swarm:
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     """One for all tests of this file: their server is on it."""
-    if reason := _why_no_hosts():
+    if reason := why_no_hosts():
         pytest.skip(reason)
     with running_network() as network:
         yield network
-
-
-@cache
-def _why_no_hosts() -> str:
-    return why_no_hosts()
 
 
 @contextmanager

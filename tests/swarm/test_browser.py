@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,14 @@ class Page:
 
 
 @pytest.fixture
-def page(browser: webdriver.Chrome, serving: Serving, locust_web: Callable[..., LocustWeb]) -> Page:
-    """The page of an example locustfile that was given no option."""
+def page(browser: webdriver.Chrome, serving: Serving, locust_web: Callable[..., LocustWeb]) -> Iterator[Page]:
+    """The page of an example locustfile that was given no option; the browser leaves it before Locust ends."""
     web = locust_web("-f", Interface("grpc", serving.grpc).locustfile, "--host", serving.grpc)
     web.wait_for_page()
-    return Page(browser, web)
+    yield Page(browser, web)
+    # a page left open would go on asking a Locust that is gone, and log that among the faults of the next test
+    browser.get("about:blank")
+    browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 def _number(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 import numpy as np
 from prometheus_client.core import (
@@ -104,14 +105,14 @@ class Exporter(Collector):
         edges = _Edges(sorted({*_TIMES_NS, *(round(one.bound) for one in objectives if one.is_time)}))
         timed = {key: cell for key, cell in judged.items() if key.outcome is not Outcome.UNSENT}
         # one made and handed on after the other: whoever asks may have other things to do in between
-        response = self._histogram("response_time", "From when a request was due until its end", _LABELS)
-        for key, cell in timed.items():
-            _add(response, dict(zip(_LABELS, key, strict=True)), cell.response, edges)
-        yield response
-        service = self._histogram("service_time", "From when a request was sent until its end", _LABELS)
-        for key, cell in timed.items():
-            _add(service, dict(zip(_LABELS, key, strict=True)), cell.service, edges)
-        yield service
+        for name, text, times_of in (
+            ("response_time", "From when a request was due until its end", attrgetter("response")),
+            ("service_time", "From when a request was sent until its end", attrgetter("service")),
+        ):
+            times = self._histogram(name, text, _LABELS)
+            for key, cell in timed.items():
+                _add(times, dict(zip(_LABELS, key, strict=True)), times_of(cell), edges)
+            yield times
 
     def _by_key(self, view: View) -> tuple[dict[Key, Cell], dict[Key, Cell]]:
         """The cells that objectives see and the warm-up's, phases put together, and keys beyond the most, too."""

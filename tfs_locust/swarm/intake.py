@@ -7,16 +7,15 @@ end of the run waiting for seconds. What they tell is absolute, so nothing is lo
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 
-from tfs_locust.swarm.turn import give_way
+from tfs_locust.swarm.turn import Turns
 
-_AT_ONCE_S = 0.005  # a turn of the others' costs a tenth of that
+_AT_ONCE_S = 0.005
 
 
 class Intake:
@@ -39,9 +38,7 @@ class Intake:
             self._take(self._waiting.popleft())
 
     def _hand_on(self) -> None:
-        began_s = time.perf_counter()
+        turns = Turns(_AT_ONCE_S)
         while self._waiting:
             self._take(self._waiting.popleft())
-            if time.perf_counter() - began_s > _AT_ONCE_S:
-                give_way()
-                began_s = time.perf_counter()
+            turns.give_if_due()

@@ -5,7 +5,6 @@ Everything here runs in greenlets: a scraper that hangs keeps nobody waiting but
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from gevent.pywsgi import WSGIServer
 from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from tfs_locust.swarm.turn import give_way
+from tfs_locust.swarm.turn import Turns, give_way
 
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 9646
@@ -51,7 +50,7 @@ class GivingWay(Collector):
     """
 
     AT_ONCE_S = 0.002
-    """A turn is given after so long: each costs a millisecond itself."""
+    """A turn is given after so long."""
 
     def __init__(self, whose: Collector) -> None:
         self._whose = whose
@@ -62,12 +61,10 @@ class GivingWay(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The same series."""
-        began_s = time.perf_counter()
+        turns = Turns(self.AT_ONCE_S)
         for metric in self._whose.collect():
             yield metric
-            if time.perf_counter() - began_s > self.AT_ONCE_S:
-                give_way()
-                began_s = time.perf_counter()
+            turns.give_if_due()
 
 
 class MetricsApp:
