@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfs_locust.embedded.metrics import Metrics
-from tfs_locust.tfserving.page_history import PageHistory
+from tfs_locust.tfserving.page_history import PageHistory, forget_half
 from tfs_locust.tfserving.server_page import Page, parse_page
 
 
@@ -65,3 +65,16 @@ def test_a_restart_between() -> None:
     window = history.window({"m"})
     assert window is not None
     assert (history.state, window.restarted, window.predict_calls, window.window_s) == ("restarted", True, 5 + 3 + 1, 5)
+
+
+def test_a_long_run_forgets_looks_and_no_counts() -> None:
+    """Every second look goes, but none of those from which to the next the server began anew: the whole is the same."""
+    began_anew, missed = 5, 12
+    looks = [_page(at if at < began_anew else at - began_anew, at) for at in range(20)]
+    history = _history(*("refused" if at == missed else look for at, look in enumerate(looks)))
+    whole, times = _counted(history), [float(at) for at in range(20)]
+    for _ in range(5):
+        forget_half([history], times)
+        assert (history.state, _counted(history)) == ("restarted", whole)
+        assert [page.at_s for page in history.pages] == [at for at in times if at != missed]
+    assert times == [0, 4, 5, 19]

@@ -75,6 +75,8 @@ class Profile:
     unit: Unit = "users"
     spawn_rate: float | None = None
     """Users per second. None: along slopes as the slope says, and else at once."""
+    is_soak: bool = False
+    """One level for so long that what is kept of it must not grow."""
 
     @property
     def duration_s(self) -> float:

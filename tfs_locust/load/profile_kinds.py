@@ -202,7 +202,7 @@ def parse_profile(kind: str, params: Mapping[str, str]) -> Profile:
         problems.append(f"{kind}: spawn_rate is given with unit=rate, which sets no users: leave one of them out")
     if problems or shape is None or common is None:
         raise ProfileError(problems)
-    return Profile(shape.stages(), common.unit, common.spawn_rate)
+    return Profile(shape.stages(), common.unit, common.spawn_rate, is_soak=isinstance(shape, Soak))
 
 
 def _made(kind: str, made: Callable[..., Any], params: Mapping[str, str], problems: list[str]) -> Any:

@@ -20,6 +20,7 @@ from locust.runners import (
 )
 
 from tfs_locust.judge.slo import Objective, ObjectiveError
+from tfs_locust.measure.coarse import FINE_S
 from tfs_locust.measure.view import View
 from tfs_locust.swarm.blueprint import objectives_of
 from tfs_locust.swarm.conductor import Conductor
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
 
 DEFAULT_DRAIN_S = 10.0
+_SOAK_FINE_S = 300
+"""How long a soak's timeline keeps each second: memory must not grow for an hour before it stays as it is."""
 _logger = logging.getLogger(__name__)
 
 
@@ -125,6 +128,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
             getattr(options, "tfs_run_id", ""),
             warmup_s=settings.warmup_s,
             drain_s=measurement.drain_s,
+            fine_s=_SOAK_FINE_S if settings.profile is not None and settings.profile.is_soak else FINE_S,
         )
     if measurement.judgement is not None and settings.abort_on_fail and not settings.find_capacity:
         measurement.watcher = gevent.spawn(_abort_when_hopeless, environment, measurement)

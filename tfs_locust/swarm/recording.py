@@ -16,6 +16,7 @@ from locust.env import Environment
 from locust.runners import Runner, WorkerRunner
 
 from tfs_locust.measure.aggregate import Aggregate
+from tfs_locust.measure.coarse import FINE_S
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.measure.tally import Tally
 from tfs_locust.measure.view import View
@@ -34,13 +35,20 @@ REPORT = "tfs"
 class Recorder:
     """What one process measures in one run."""
 
-    def __init__(self, environment: Environment, run_id: str, *, warmup_s: float, drain_s: float) -> None:
+    def __init__(
+        self, environment: Environment, run_id: str, *, warmup_s: float, drain_s: float, fine_s: int = FINE_S
+    ) -> None:
+        """``fine_s`` is for how long the timeline keeps each second, see :mod:`tfs_locust.measure.coarse`."""
         runner = environment.runner
         worker = getattr(runner, "client_id", "local")
         self.run_id = run_id
         self.started_s = time.time()
         self.tally = Tally(
-            worker, time.time_ns(), origin_ns=time.perf_counter_ns(), warmup_ns=int(warmup_s * 1_000_000_000)
+            worker,
+            time.time_ns(),
+            origin_ns=time.perf_counter_ns(),
+            warmup_ns=int(warmup_s * 1_000_000_000),
+            fine_s=fine_s,
         )
         self._vitals = Vitals(self.tally, lambda: 0 if runner is None else runner.user_count)
         self._environment = environment

@@ -19,12 +19,14 @@ from gevent.event import Event
 
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.server_settings import AUTO
-from tfs_locust.tfserving.page_history import PageHistory
+from tfs_locust.tfserving.page_history import PageHistory, forget_half
 from tfs_locust.tfserving.server_page import METRICS_PATH, Page, PageError, fetch_page
 from tfs_locust.transport.address import Address
 from tfs_locust.transport.base import Endpoint
 from tfs_locust.transport.tls import client_context
 
+MOST_LOOKS = 720
+"""Kept of the first hour. In a longer run every second one is forgotten, and half as many follow."""
 EVERY_S = 5.0
 """To read a page takes milliseconds, in which a single process sends nothing."""
 USUAL_REST_PORT = 8501
@@ -129,6 +131,9 @@ class ServerWatch:
         while True:
             gevent.sleep(self._every_s)
             self._look(_WITHIN_S)
+            if len(self.looked_at_s) > MOST_LOOKS:
+                forget_half(self.histories, self.looked_at_s)
+                self._every_s *= 2
 
     def _look(self, within_s: float) -> None:
         """Look at all pages at a time. Nothing is noted where that is cut short."""

@@ -24,14 +24,25 @@ class PageHistory:
     """In the order of time. None: there was no page to read."""
     reason: str = ""
     """Why there was none, the last time that there was none."""
-    restarted: bool = False
-    """Whether a counter went back from one page to the next: known with each look, for a long run has many."""
+    beside_restarts: list[Page] = field(default_factory=list)
+    """Pages from one of which to the next a counter went back: known with each look, for a long run has many."""
+
+    @property
+    def restarted(self) -> bool:
+        """Whether a counter ever went back."""
+        return bool(self.beside_restarts)
 
     def see(self, page: Page) -> None:
         """A page was read."""
         before = next((one for one in reversed(self.looks) if one is not None), None)
-        self.restarted = self.restarted or (before is not None and delta(before, page).restarted)
+        if before is not None and delta(before, page).restarted:
+            self.beside_restarts += [before, page]
         self.looks.append(page)
+
+    def may_forget(self, index: int) -> bool:
+        """Whether the others tell of the whole run what they did with this look."""
+        look = self.looks[index]
+        return 0 < index < len(self.looks) - 1 and not any(look is one for one in self.beside_restarts)
 
     def miss(self, reason: str) -> None:
         """No page was read."""
@@ -68,3 +79,12 @@ class PageHistory:
         """What was counted between look ``index`` and the next; None where one of them read no page."""
         before, after = self.looks[index : index + 2]
         return None if before is None or after is None else delta(before, after, models)
+
+
+def forget_half(histories: Collection[PageHistory], times: list[float]) -> None:
+    """Drop every second look, of all histories alike, and of the ``times`` of the looks: what was counted in the whole
+    run stays known as it was."""
+    for index in range(len(times) - 2, 0, -2):
+        if all(history.may_forget(index) for history in histories):
+            for looks in (times, *(history.looks for history in histories)):
+                del looks[index]  # type: ignore[attr-defined]
