@@ -82,6 +82,7 @@ def test_found_by_users(queue: NullServer, locust: Start) -> None:
     assert [level["load"] for level in capacity["levels"]][:3] == [1, 2, 4]
 
 
+@pytest.mark.long
 def test_no_load_is_small_enough(queue: NullServer, locust: Start) -> None:
     """FAIL, exit code 1: what takes 5 ms is never answered in 1."""
     given = ["--tfs-slo", "p50<1ms", "--tfs-capacity-param", f"start=20 | {_QUICK}"]
@@ -101,6 +102,7 @@ def _hog(core: int) -> Iterator[None]:
             hog.kill()
 
 
+@pytest.mark.long
 def test_the_generator_is_the_limit(tmp_path: Path, locust: Start) -> None:
     """With a few percent of a core it is said that the generator was the limit, and no number is given."""
     with null_server(0, tmp_path) as server, _hog(1):
