@@ -28,17 +28,26 @@ def slowed(run: Run, delay: Delay, cold: Cold) -> Run:
     def slow(feeds: Mapping[str, Array], fetches: Sequence[str], timeout_s: float | None) -> list[Array]:
         first = next(iter(feeds.values()), None)
         rows = 1 if first is None or first.ndim == 0 else len(first)
-        seconds = delay.base_s + delay.per_row_s * rows
         with lock:
-            if left[0]:
-                left[0] -= 1
-                seconds += cold.extra_s
-        time.sleep(seconds)
-        if timeout_s is not None and timeout_s <= seconds:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
-        return run(feeds, fetches, None if timeout_s is None else timeout_s - seconds)
+            is_cold = left[0] > 0
+            left[0] -= is_cold
+        left_s = _sleep(delay.base_s + delay.per_row_s * rows, timeout_s)
+        outputs = run(feeds, fetches, left_s)
+        if is_cold:  # after the run, whose own first times are slow too: they are among those that are planted then
+            _sleep(cold.extra_s, left_s)
+        return outputs
 
     return slow
+
+
+def _sleep(seconds: float, timeout_s: float | None) -> float | None:
+    """Sleep, and say how much of the time is left. Raises ServingError where it was not enough."""
+    time.sleep(seconds)
+    if timeout_s is None:
+        return None
+    if timeout_s <= seconds:
+        raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+    return timeout_s - seconds
 
 
 def failing(run: Run, errors: Errors, seed: str) -> Run:
