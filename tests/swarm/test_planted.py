@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from tests.swarm.processes import Locust, in_processes, wait_until
 
 PER_S = 40
 COLD, COLD_MS, LOAD_MS = 20, 1500, 3000
-STALL_S = 0.5
-"""Longer than this machine's own hiccups, shorter than what is planted: so that nothing else is among the slow ones."""
+STALL_S = 0.8
+"""Longer than a machine's own hiccups, shorter than what is planted: slower than all else in the seconds after it."""
 STEP_S = 1.0
 
 LOCUSTFILE = """
@@ -59,12 +58,12 @@ class Story:
         server.bring_broken("labelled", 3)
         self.seen = server.wait_for_state("over_grpc", 2, "START", "LOADING")
         self.available = server.wait_for_state("over_grpc", 2, "AVAILABLE")
-        self.available_over_rest = server.wait_for_state("over_rest", 2, "AVAILABLE")
-        self.answers(2.5)
-        server.stall(STALL_S)
-        self.answers(1)
+        server.wait_for_state("over_rest", 2, "AVAILABLE")
+        self.answers(2.5)  # the first hundred
         self.began_s, self.ended_s = server.outage()
-        self.answers(3.5)
+        self.answers(0.5)
+        server.stall(STALL_S)
+        self.answers(2)
 
     def answers(self, seconds: float) -> None:
         """Wait until the model over gRPC has answered what is due in so many seconds."""
@@ -106,7 +105,7 @@ def test_all_that_was_planted_is_found(
     switches = {(one["model"], one["to_version"]): one for one in report["lifecycle"]["switches"]}
     assert len(switches) == len(report["lifecycle"]["switches"]) == 4
     _check_switch(report, switches["over_grpc", "2"], story)
-    _check_switch_over_rest(switches["over_rest", "2"], story)
+    _check_switch_over_rest(report, switches["over_rest", "2"], story)
     _check_labelled(report, switches["labelled", "2"], switches["labelled", "3"], story)
     assert "version 3 was not loaded" in run.output
 
@@ -129,14 +128,13 @@ def _check_conserved(report: Any, planted: Planted) -> None:
 
 
 def _check_outage(report: Any, story: Story) -> None:
-    """One, to the request's distance that it is known to; on the run's clock, whose beginning is told to a second."""
+    """One, as long as the server says. When it began is what all other moments are compared with."""
     (one,) = report["lifecycle"]["outages"]
-    zero_s = datetime.fromisoformat(report["manifest"]["started"]).timestamp()
-    assert -STEP_S < story.began_s - (zero_s + one["start_s"]) < 1 + STEP_S
     assert one["first_success_s"] - one["start_s"] == pytest.approx(story.ended_s - story.began_s, abs=STEP_S)
     assert one["start_s"] <= one["detected_s"] < one["first_success_s"]
-    assert one["recovered_s"] is not None
-    assert one["failures"] == report["failures"]["unavailable"]
+    assert one["first_success_s"] <= one["recovered_s"] < one["first_success_s"] + 2 * STEP_S
+    # a request that was on its way before may be answered after the first that is refused
+    assert one["failures"] == pytest.approx(report["failures"]["unavailable"], abs=5)
 
 
 def _run_s(report: Any, story: Story, unix_s: float) -> float:
@@ -156,6 +154,7 @@ def _check_switch(report: Any, one: Any, story: Story) -> None:
     assert _within_a_step(one["trigger_s"] + one["available_s"], report, story, story.available)
     assert one["load_s"] == pytest.approx(LOAD_MS / 1e3, abs=STEP_S)
     assert _within_a_step(one["trigger_s"] + one["last_old_answer_s"], report, story, story.available)
+    assert _slow(report, "over_grpc") == COLD
     first = one["first_answers"]
     assert (first["count"], first["slow"], first["cold"]) == (100, COLD, True)
     assert COLD_MS / 1e3 <= first["max_s"] < 2 * COLD_MS / 1e3
@@ -165,12 +164,22 @@ def _check_switch(report: Any, one: Any, story: Story) -> None:
     assert failed > 0
 
 
-def _check_switch_over_rest(one: Any, story: Story) -> None:
+def _slow(report: Any, model: str) -> int:
+    """The answers that took as long as the planted ones."""
+    cells = [one for one in report["cells"] if (one["model"], one["outcome"]) == (model, "ok")]
+    buckets = [one["response_time_ns"]["buckets"] for one in cells]
+    return sum(
+        count for flat in buckets for at, count in zip(flat[::2], flat[1::2], strict=True) if at >= COLD_MS * 990_000
+    )
+
+
+def _check_switch_over_rest(report: Any, one: Any, story: Story) -> None:
     """Its answers carry no version, which the report says; what the server says of its versions is enough."""
     assert (one["from_version"], one["found_by"], one["success"]) == ("", "status", True)
     assert one["why"].startswith("answers tell no version (REST)")
     assert one["load_s"] == pytest.approx(LOAD_MS / 1e3, abs=STEP_S)
     assert one["settled_s"] == one["available_s"]
+    assert _slow(report, "over_rest") == COLD
     assert story.server.serving.metrics("request_count", model_name="over_rest", status="INTERNAL") > 0
 
 

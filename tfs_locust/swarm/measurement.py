@@ -126,6 +126,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
             warmup_s=settings.warmup_s,
             drain_s=measurement.drain_s,
         )
+        if measurement.judgement is not None:
+            measurement.judgement.zero_ns = measurement.recorder.tally.origin_ns
     if measurement.judgement is not None and settings.abort_on_fail and not settings.find_capacity:
         measurement.watcher = gevent.spawn(_abort_when_hopeless, environment, measurement)
 
