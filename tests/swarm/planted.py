@@ -38,7 +38,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Planted:
-    """The server, with ``over_grpc``, ``over_rest``, and ``labelled``, whose label ``stable`` is at version 1 of 2."""
+    """The server, with models for each interface, and ``labelled``, whose label ``stable`` is at version 1 of 2."""
 
     serving: Serving
     folder: Path
@@ -106,7 +106,7 @@ class Planted:
 @contextmanager
 def running_planted(folder: Path, **planted: str) -> Iterator[Planted]:
     """Start the server with flags of the family ``simulate_``."""
-    for model, versions in {"over_grpc": [1], "over_rest": [1], "labelled": [1, 2]}.items():
+    for model, versions in {"over_grpc": [1], "over_rest": [1], "pinned": [2], "labelled": [1, 2]}.items():
         for version in versions:
             shutil.copytree(_MODEL, folder / model / str(version))
     (folder / "later").mkdir()
@@ -128,7 +128,7 @@ def running_planted(folder: Path, **planted: str) -> Iterator[Planted]:
 
 def _config(folder: Path, *, stable: int) -> model_server_config_pb2.ModelServerConfig:
     config = model_server_config_pb2.ModelServerConfig()
-    for name in ("over_grpc", "over_rest", "labelled"):
+    for name in ("over_grpc", "over_rest", "pinned", "labelled"):
         config.model_config_list.config.add(name=name, base_path=str(folder / name), model_platform="tensorflow")
     labelled = config.model_config_list.config[-1]
     labelled.model_version_policy.all.SetInParent()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ class OverGrpc(GrpcPredictUser):
 class OverRest(RestPredictUser):
     host, model, fixed_count, arrival = "REST", "over_rest", 1, "constant:RATE"
 
+class Pinned(RestPredictUser):
+    host, model, version, fixed_count, arrival = "REST", "pinned", 2, 1, "constant:RATE"
+
 class Labelled(GrpcPredictUser):
     host, model, version_label, fixed_count, arrival = "GRPC", "labelled", "stable", 1, "constant:RATE"
 """
@@ -35,13 +39,14 @@ class Labelled(GrpcPredictUser):
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Iterator[Planted]:
-    """Version 2 of both models loads for three seconds, begins with twenty slow answers, and fails one of fifty."""
+    """Version 2 of two models loads for three seconds, begins with twenty slow answers, and fails one of fifty; that of
+    another is there all the time, and does that too."""
     both = ("over_grpc/2", "over_rest/2")
     with running_planted(
         tmp_path,
         load_ms=",".join(f"{one}={LOAD_MS}" for one in both),
         cold_ms=",".join(f"{one}={COLD_MS}x{COLD}" for one in both),
-        errors=",".join(f"{one}=2%" for one in both),
+        errors=",".join([*(f"{one}=2%" for one in both), "pinned/2=2%:ABORTED"]),
     ) as server:
         yield server
 
@@ -85,13 +90,13 @@ class Story:
 def test_all_that_was_planted_is_found(
     engine: str, processes: int, planted: Planted, locust: Callable[..., Locust], tmp_path: Path
 ) -> None:
-    """Two versions that load, are cold and fail now and then; an outage; a broken version; a label that is moved."""
+    """Versions that load, are cold and fail now and then; an outage; a broken version; a label that is moved."""
     serving = planted.serving
     (tmp_path / "planted.py").write_text(
         LOCUSTFILE.replace("GRPC", serving.grpc).replace("REST", serving.rest).replace("RATE", str(PER_S))
     )
     run = locust(
-        *("-f", str(tmp_path / "planted.py"), "--headless", "-u", "3", "-r", "3", "--tfs-engine", engine),
+        *("-f", str(tmp_path / "planted.py"), "--headless", "-u", "4", "-r", "4", "--tfs-engine", engine),
         *("--tfs-status-interval", "100ms", "--tfs-slo", "p50<2s", "--tfs-report", "out"),
         *(in_processes(processes) if processes else ()),
     )
@@ -101,6 +106,7 @@ def test_all_that_was_planted_is_found(
     assert run.wait() == 0, run.output
     report = json.loads((run.folder / "out" / "report.json").read_text())
     _check_conserved(report, planted)
+    _check_pinned(report)
     _check_outage(report, story)
     switches = {(one["model"], one["to_version"]): one for one in report["lifecycle"]["switches"]}
     assert len(switches) == len(report["lifecycle"]["switches"]) == 4
@@ -113,18 +119,26 @@ def test_all_that_was_planted_is_found(
 def _check_conserved(report: Any, planted: Planted) -> None:
     """The server's count is the report's, by status; of the failures those of the outage are in none of its counts."""
     failures, metrics = report["failures"], planted.serving.metrics
-    answered = {one["model"]: one["answers"] for one in report["lifecycle"]["versions"] if not one["version"]}
+    answered: Counter[str] = Counter()
     for one in report["lifecycle"]["versions"]:
-        if one["version"]:
-            answered[one["model"]] = answered.get(one["model"], 0) + one["answers"]
-    interfaces = {"over_grpc": "grpc", "over_rest": "rest", "labelled": "grpc"}
+        answered[one["model"]] += one["answers"]
+    interfaces = {"over_grpc": "grpc", "over_rest": "rest", "pinned": "rest", "labelled": "grpc"}
     assert answered == {model: planted.serving.predictions(model, one) for model, one in interfaces.items()}
     assert report["totals"]["ok"] == sum(answered.values())
-    assert failures.keys() == {"internal", "unavailable"}
+    assert failures.keys() == {"internal", "aborted", "unavailable"}
     assert failures["internal"] == metrics("request_count", status="INTERNAL")
+    assert failures["aborted"] == metrics("request_count", status="ABORTED")
     assert metrics("request_count", status="UNAVAILABLE") == 0
     available = report["lifecycle"]["availability"]
     assert available["due"] - available["served"] == sum(failures.values())
+
+
+def _check_pinned(report: Any) -> None:
+    """Whose failures they are is known where the version was asked for, over REST too: one of fifty, exactly."""
+    (row,) = [one for one in report["keys"] if one["scenario"] == "Pinned"]
+    failed = row["failures"]["aborted"]
+    assert row["version"] == "2"
+    assert abs(failed - 0.02 * (row["ok"] + failed)) <= 1
 
 
 def _check_outage(report: Any, story: Story) -> None:

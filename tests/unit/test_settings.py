@@ -150,6 +150,16 @@ def test_no_warmup_and_no_drain_can_be_said() -> None:
     assert _read()[0].drain_s is None
 
 
+def test_how_often_versions_are_asked_for() -> None:
+    """Twice a second, or as is said, but not all the time; or not at all."""
+    assert _read()[0].status_interval_s == 0.5
+    assert _read("--tfs-status-interval", "2s")[0].status_interval_s == 2.0
+    assert _read("--tfs-status-interval", "Off")[0].status_interval_s == 0.0
+    settings, problems = _read("--tfs-status-interval", "10ms")
+    assert problems == ["--tfs-status-interval '10ms': expected a time of at least 50ms, or off"]
+    assert settings.status_interval_s == 0.5
+
+
 def test_queries_and_objectives_on_them() -> None:
     """An objective may name a query; a query needs a Prometheus, and no name of a metric."""
     settings, problems = _read(
