@@ -6,6 +6,7 @@ counts it under its status, as any that the model fails.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import threading
@@ -23,14 +24,12 @@ def slowed(run: Run, delay: Delay, cold: Cold) -> Run:
     """``run`` as a slower model would do it: it cannot be interrupted, and is late for its timeout when it ends."""
     if delay == Delay() and not cold.executions:
         return run
-    left, lock = [cold.executions], threading.Lock()
+    executions = itertools.count()  # safe among threads
 
     def slow(feeds: Mapping[str, Array], fetches: Sequence[str], timeout_s: float | None) -> list[Array]:
         first = next(iter(feeds.values()), None)
         rows = 1 if first is None or first.ndim == 0 else len(first)
-        with lock:
-            is_cold = left[0] > 0
-            left[0] -= is_cold
+        is_cold = next(executions) < cold.executions
         left_s = _sleep(delay.base_s + delay.per_row_s * rows, timeout_s)
         outputs = run(feeds, fetches, left_s)
         if is_cold:  # after the run, whose own first times are slow too: they are among those that are planted then
