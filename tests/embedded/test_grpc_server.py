@@ -16,6 +16,7 @@ import trustme
 
 from tfs_locust.embedded.grpc_server import GrpcServer
 from tfs_locust.embedded.metrics import Metrics
+from tfs_locust.embedded.outage import Outage
 from tfs_locust.embedded.status import Code, ServingError
 from tfs_locust.tfserving import protos
 
@@ -91,6 +92,20 @@ def test_answer(channel: grpc.Channel, core: _Core) -> None:
     page = core.metrics.page().splitlines()
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1' in page
     assert ':tensorflow:serving:request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 1' in page
+
+
+def test_outage(listen: Callable[..., int], core: _Core) -> None:
+    """In one every call is refused and none is counted, as by a server that is not there; then they are answered."""
+    outage = Outage(0, lambda _: None)
+    with grpc.insecure_channel(f"127.0.0.1:{listen(outage=outage)}") as channel:
+        outage.is_on = True
+        for method in (_PREDICT, protos.GET_MODEL_STATUS):
+            refusal = _refusal(lambda to=method: channel.unary_unary(to)(_REQUEST, timeout=30))
+            assert refusal == ("UNAVAILABLE", "Simulated outage")
+        assert "request_count{" not in core.metrics.page()
+        outage.is_on = False
+        channel.unary_unary(_PREDICT)(_REQUEST, timeout=30)
+    assert 'request_count{model_name="m",status="OK"} 1' in core.metrics.page()
 
 
 def test_error(channel: grpc.Channel, core: _Core) -> None:

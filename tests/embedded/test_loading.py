@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from tfs_locust.embedded import loading
+from tfs_locust.embedded import loading, simulated
 from tfs_locust.embedded.loading import VersionLoader
 from tfs_locust.embedded.metrics import Metrics
 from tfs_locust.embedded.options import read_options
@@ -22,6 +24,8 @@ _SIGNATURE = text_format.Parse(
     'inputs { key: "x" value { name: "x:0" } } outputs { key: "y" value { name: "y:0" } }',
     protos.meta_graph_pb2.SignatureDef(),
 )
+_WARM_UP = """predict_log { request { model_spec { name: "m" }
+    inputs { key: "x" value { dtype: DT_FLOAT tensor_shape { dim { size: 1 } } float_val: 1 } } } }"""
 _X = {"x:0": np.zeros((3, 1), np.float32)}
 
 
@@ -69,17 +73,35 @@ def runtime() -> _Runtime:
 @pytest.fixture
 def load(runtime: _Runtime, tmp_path: Path) -> Iterator[Callable[..., Servable]]:
     """Load version 1 of the model m as a server with the given flags would."""
-    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1").mkdir(parents=True, exist_ok=True)
     loaders: list[VersionLoader] = []
 
-    def start(*flags: str) -> Servable:
+    def start(*flags: str, metrics: Metrics | None = None) -> Servable:
         options = read_options([f"--model_base_path={tmp_path / 'm'}", *flags])
-        loaders.append(VersionLoader(runtime, options, Metrics()))  # type: ignore[arg-type]
+        loaders.append(VersionLoader(runtime, options, metrics or Metrics()))  # type: ignore[arg-type]
         return loaders[-1]("m", 1, str(tmp_path / "m" / "1"))
 
     yield start
     for loader in loaders:
         loader.stop()
+
+
+@pytest.fixture
+def warm_up_file(tmp_path: Path) -> None:
+    """A warm-up file in version 1's folder; what is in it is the runtime's record."""
+    folder = tmp_path / "m" / "1" / "assets.extra"
+    folder.mkdir(parents=True)
+    (folder / "tf_serving_warmup_requests").touch()
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each sleep of the planted behaviour was to be; none is slept."""
+    durations: list[float] = []
+    clock = SimpleNamespace(sleep=durations.append, monotonic=time.monotonic)
+    monkeypatch.setattr(loading, "time", clock)
+    monkeypatch.setattr(simulated, "time", clock)
+    return durations
 
 
 def _batching(tmp_path: Path, text: str) -> tuple[str, str]:
@@ -122,10 +144,8 @@ def test_batching_parameters_of_the_version(load: Callable[..., Servable], runti
         assert runtime.model.closed
 
 
-def test_simulated_delay(load: Callable[..., Servable], runtime: _Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulated_delay(load: Callable[..., Servable], runtime: _Runtime, slept: list[float]) -> None:
     """Time for the batch and for each row is added; a run that is late for it fails as TensorFlow's would."""
-    slept: list[float] = []
-    monkeypatch.setattr(loading.time, "sleep", slept.append)
     servable = load("--simulate_delay_ms=other=1000,m=20+5")
     servable.run(_X, ["y:0"], None)
     servable.run(_X, ["y:0"], 1.0)
@@ -139,11 +159,65 @@ def test_simulated_delay(load: Callable[..., Servable], runtime: _Runtime, monke
     )
 
 
-def test_failed_warm_up_fails_the_load(load: Callable[..., Servable], runtime: _Runtime, tmp_path: Path) -> None:
+def test_what_is_said_of_a_version_goes_first(load: Callable[..., Servable], slept: list[float]) -> None:
+    """And what is said of another version is nothing to this one."""
+    load("--simulate_delay_ms=m=20,m/1=5,m/2=7").run(_X, ["y:0"], None)
+    assert slept == [pytest.approx(0.005)]
+
+
+def test_load_that_takes_its_time(load: Callable[..., Servable], slept: list[float], tmp_path: Path) -> None:
+    """The rest of the time is waited for, and the metrics page counts it as the load's."""
+    metrics = Metrics()
+    load("--simulate_load_ms=m/1=3000", metrics=metrics)
+    assert 2 < slept[0] <= 3
+    (latency,) = [line for line in metrics.page().splitlines() if "saved_model:load_latency{" in line]
+    assert latency == f':tensorflow:cc:saved_model:load_latency{{model_path="{tmp_path}/m/1"}} {round(slept[0] * 1e6)}'
+
+
+def test_cold_start(load: Callable[..., Servable], slept: list[float]) -> None:
+    """The first executions take longer, besides what each takes; a version that is loaded again is cold again."""
+    for _ in range(2):
+        servable = load("--simulate_cold_ms=m=50x2", "--simulate_delay_ms=m=1")
+        for _ in range(3):
+            servable.run(_X, ["y:0"], None)
+    assert slept == [0.001, 0.05, 0.001, 0.05, 0.001] * 2
+
+
+@pytest.mark.usefixtures("warm_up_file")
+def test_warm_up_warms(load: Callable[..., Servable], runtime: _Runtime, slept: list[float]) -> None:
+    """Its requests are the first executions, and none of them fails for errors that are planted."""
+    runtime.record = text_format.Parse(_WARM_UP, protos.prediction_log_pb2.PredictionLog()).SerializeToString()
+    servable = load("--num_request_iterations_for_warmup=2", "--simulate_cold_ms=m=50x3", "--simulate_errors=m=100%")
+    assert (len(runtime.model.runs), slept) == (2, [0, 0.05, 0, 0.05])
+    with pytest.raises(ServingError, match="Simulated error"):
+        servable.run(_X, ["y:0"], None)
+    assert len(runtime.model.runs) == 2
+
+
+def test_planted_errors(load: Callable[..., Servable], runtime: _Runtime, tmp_path: Path) -> None:
+    """An exact share of the calls, at moments that the seed decides; with batching too, where a batch fails as one."""
+
+    def failed(*flags: str) -> dict[int, tuple[Code, str]]:
+        servable = load("--simulate_errors=m=10%:UNAVAILABLE", *flags)
+        found = {}
+        for at in range(50):
+            try:
+                servable.run(_X, ["y:0"], None)
+            except ServingError as error:
+                found[at] = error.code, error.message
+        return found
+
+    first = failed()
+    assert [at // 10 for at in first] == [0, 1, 2, 3, 4]
+    assert set(first.values()) == {(Code.UNAVAILABLE, "Simulated error (0.1 of all answers of this version)")}
+    assert failed(*_batching(tmp_path, "max_batch_size { value: 4 }")) == first
+    assert failed("--simulate_seed=1") != first
+    assert len(runtime.model.runs) == 3 * 45
+
+
+@pytest.mark.usefixtures("warm_up_file")
+def test_failed_warm_up_fails_the_load(load: Callable[..., Servable], runtime: _Runtime) -> None:
     """The model is closed again; with warm-up off nothing is replayed."""
-    folder = tmp_path / "m" / "1" / "assets.extra"
-    folder.mkdir(parents=True)
-    (folder / "tf_serving_warmup_requests").touch()
     runtime.record = b"\xff"
     load("--enable_model_warmup=false").close()
     runtime.model.closed = False

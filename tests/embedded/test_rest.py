@@ -18,6 +18,7 @@ import pytest
 
 from tests.embedded.fake_core import FakeCore
 from tfs_locust.embedded.metrics import Metrics
+from tfs_locust.embedded.outage import Outage
 from tfs_locust.embedded.rest import RestServer
 
 PREDICT = "/v1/models/half_plus_two:predict"
@@ -81,6 +82,19 @@ def running(host: str = "127.0.0.1", **settings: object) -> Iterator[Running]:
 def server() -> Iterator[Running]:
     with running() as started:
         yield started
+
+
+def test_outage() -> None:
+    """In one everything is refused, the metrics page too, and nothing is counted; then requests are answered."""
+    outage = Outage(0, lambda _: None)
+    with running(outage=outage) as server:
+        outage.is_on = True
+        for method, path in (("POST", PREDICT), ("GET", "/v1/models/half_plus_two"), ("GET", "/metrics/page")):
+            assert server.request(method, path, ROW) == (503, b'{\n    "error": "Simulated outage"\n}')
+        assert "request_count{" not in server.metrics.page()
+        outage.is_on = False
+        assert server.request("POST", PREDICT, ROW) == (200, ANSWER)
+        assert 'request_count{model_name="half_plus_two",status="OK"} 1' in server.metrics.page()
 
 
 def test_one_connection_carries_many_requests(server: Running) -> None:

@@ -161,7 +161,7 @@ def test_help_texts_fit_their_fields(serving: Serving, locust_web: Callable[...,
     )
     names += " engine connections slo confidence limit abort_on_fail report"
     names += " batching_parameters_file server_cpus grpc_max_threads rest_api_num_threads allow_too_large"
-    names += " server_metrics prometheus server_query tls_ca tls_cert tls_key"
+    names += " server_metrics status_interval prometheus server_query tls_ca tls_cert tls_key"
     assert list(extra) == [f"tfs_{name}" for name in names.split()]
     assert [name for name, option in extra.items() if option["is_secret"]] == ["tfs_header"]
     labels = [f"{name.replace('_', ' ')} ({option['help_text']})" for name, option in extra.items()]

@@ -117,14 +117,16 @@ def test_rest_is_known_from_status_alone() -> None:
     assert "REST" in one.why
 
 
-def test_errors_and_slow_first_answers_of_a_switch_are_found() -> None:
-    """Of the first answers twenty were slow, so it was cold; failures while it lasted are its errors."""
-    found = only(switched(12, slow_first=20, failing=(10.0, 10.2)))
+@pytest.mark.parametrize("at_s", [12, 12.7])
+def test_errors_and_slow_first_answers_of_a_switch_are_found(at_s: float) -> None:
+    """Of the first answers twenty were slow, so it was cold, also if they went on into the next second; failures while
+    it lasted are its errors."""
+    found = only(switched(at_s, slow_first=20, failing=(10.0, 10.2)))
     assert found.first_answers is not None
     assert (found.first_answers.slow, found.first_answers.cold) == (20, True)
     assert found.first_answers.max_s == pytest.approx(0.2)
     assert found.errors == pytest.approx(20, abs=12)
-    warm = only(switched(12)).first_answers
+    warm = only(switched(at_s)).first_answers
     assert warm is not None
     assert not warm.cold
 

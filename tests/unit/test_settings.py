@@ -61,7 +61,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 45
+    assert len(actions) == 46
     assert all(action.help for action in actions)
     of_the_process = {
         "tfs_markdown",
@@ -148,6 +148,16 @@ def test_no_warmup_and_no_drain_can_be_said() -> None:
     assert problems == []
     assert (settings.warmup_s, settings.drain_s) == (0.0, 0.0)
     assert _read()[0].drain_s is None
+
+
+def test_how_often_versions_are_asked_for() -> None:
+    """Twice a second, or as is said, but not all the time; or not at all."""
+    assert _read()[0].status_interval_s == 0.5
+    assert _read("--tfs-status-interval", "2s")[0].status_interval_s == 2.0
+    assert _read("--tfs-status-interval", "Off")[0].status_interval_s == 0.0
+    settings, problems = _read("--tfs-status-interval", "10ms")
+    assert problems == ["--tfs-status-interval '10ms': expected a time of at least 50ms, or off"]
+    assert settings.status_interval_s == 0.5
 
 
 def test_queries_and_objectives_on_them() -> None:

@@ -83,6 +83,18 @@ def closed(transport: Transport[Any], requests: Requests, at_once: int) -> dict[
     return {"replies": [_told(greenlet.get()) for greenlet in held], "took_s": time.monotonic() - started}
 
 
+def overtaking(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
+    """Send a request with ``at_once`` calls in flight that are answered after it."""
+    path, body = requests[0]
+    held = [gevent.spawn(transport.call, transport.prepare(path, b"hold"), _TIMEOUT_S) for _ in range(at_once)]
+    _wait_for_word("held")
+    reply = transport.call(transport.prepare(path, body), _TIMEOUT_S)
+    _say("overtaken")
+    gevent.joinall(held)
+    transport.close()
+    return {"replies": [_told(reply), *(_told(greenlet.get()) for greenlet in held)]}
+
+
 def steady(transport: Transport[Any], requests: Requests, at_once: int) -> dict[str, Any]:
     """Keep ``at_once`` calls in flight until the test says that it is enough; no two bodies are the same."""
     (path, padding), running = requests[0], True
@@ -128,6 +140,7 @@ SCENES: dict[str, Callable[[Transport[Any], Requests, int], dict[str, Any]]] = {
     "together": together,
     "killed": killed,
     "closed": closed,
+    "overtaking": overtaking,
     "steady": steady,
 }
 

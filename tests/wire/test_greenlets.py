@@ -60,6 +60,18 @@ def test_killed_calls_leave_the_transport_as_it_was(engine_name: str, peer: Peer
     assert _bodies(told) == bodies
 
 
+def test_an_answer_does_not_wait_for_slower_ones(engine_name: str, peer: Peer) -> None:
+    """With many calls in flight that are not answered, another one's answer is there at once."""
+    peer.script = partial(_hold_some, peer)
+    with playing("overtaking", engine_name, peer.port, _requests(engine_name, [b"fast"])) as process:
+        wait_until(lambda: len(peer.asked) == AT_ONCE)
+        tell(process, "held")
+        assert hear(process) == "overtaken\n"
+        peer.released.set()
+        told = outcome(process)
+    assert _bodies(told) == [b"fast"] + [b"hold"] * AT_ONCE
+
+
 def test_close_ends_calls_in_flight(engine_name: str, peer: Peer) -> None:
     """None of them waits for its answer or its timeout."""
     peer.script = peer.hold

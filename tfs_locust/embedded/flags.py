@@ -77,9 +77,24 @@ class Flags:
     tensorflow_intra_op_parallelism: int = _flag(0, "threads of TensorFlow within an operator")
     tensorflow_inter_op_parallelism: int = _flag(0, "threads of TensorFlow between operators")
     simulate_delay_ms: str = _flag(
-        "", "MODEL=MS[+MS_PER_ROW],...: extra time for each execution of a model, for tests (not a real flag)"
+        "",
+        "MODEL[/VERSION]=MS[+MS_PER_ROW],...: extra time for each execution, for tests (not a real flag, nor is any "
+        "other simulate_...)",
     )
-    ready_file: str = _flag("", "written when the server is ready: JSON with grpc, rest, pid (not a real flag)")
+    simulate_load_ms: str = _flag("", "MODEL[/VERSION]=MS,...: a load takes so long at least")
+    simulate_cold_ms: str = _flag(
+        "", "MODEL[/VERSION]=MSxEXECUTIONS,...: extra time for each of the first executions, warm-up's included"
+    )
+    simulate_errors: str = _flag(
+        "",
+        "MODEL[/VERSION]=SHARE[:STATUS],...: an exact share of the answers fails, as 2% or 0.02:UNAVAILABLE (without a "
+        "status: INTERNAL); they are counted as errors of the model are",
+    )
+    simulate_seed: int = _flag(0, "which of the answers these are")
+    simulate_outage_ms: int = _flag(
+        0, "SIGUSR1 begins an outage of this length: every call is refused (UNAVAILABLE, 503) and not counted; 0: none"
+    )
+    ready_file: str = _flag("", "written when the server is ready: JSON with grpc, rest, pid")
     version: bool = _flag(False, "print versions and exit")
     help: bool = _flag(False, "print this and exit")
 

@@ -21,6 +21,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from tfs_locust.embedded.core import ServerCore
+from tfs_locust.embedded.outage import REFUSAL, Outage
 from tfs_locust.embedded.status import Code, ServingError
 from tfs_locust.tfserving import protos
 
@@ -48,8 +49,10 @@ class GrpcServer:
         max_threads: int,
         channel_arguments: Mapping[str, int | str] = MappingProxyType({}),
         credentials: grpc.ServerCredentials | None = None,
+        outage: Outage | None = None,
     ) -> None:
         """``max_threads`` as ``--grpc_max_threads``: one of them accepts calls, the others execute them."""
+        self._outage = outage
         self._core = core
         self._methods = _methods(core)
         self._quota = threading.Semaphore(max(max_threads - 1, 1))
@@ -96,6 +99,8 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(handle)
 
     async def _handle(self, method: _Method, data: bytes, context: Any) -> bytes:
+        if self._outage is not None and self._outage.is_on:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, REFUSAL)
         if not self._quota.acquire(blocking=False):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
         time_left = context.time_remaining()

@@ -1,19 +1,20 @@
-"""How one version becomes a servable: loaded by TensorFlow, delayed and batched as the options say, warmed up."""
+"""How one version becomes a servable: loaded by TensorFlow, batched and behaving as the options say, warmed up."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfs_locust.embedded.batching import BatchedRun, BatchScheduler
 from tfs_locust.embedded.flags import schedulable_cpus
 from tfs_locust.embedded.metrics import Metrics
-from tfs_locust.embedded.options import Delay, ServerOptions
+from tfs_locust.embedded.options import ServerOptions
+from tfs_locust.embedded.planted import Cold, Delay, planted_at
 from tfs_locust.embedded.saved_model import SavedModel, TensorFlow
-from tfs_locust.embedded.servable import Run, Servable
+from tfs_locust.embedded.servable import Servable
+from tfs_locust.embedded.simulated import failing, slowed
 from tfs_locust.embedded.status import Code, ServingError
-from tfs_locust.embedded.tensor import Array
 from tfs_locust.embedded.warmup import warm_up
 from tfs_locust.tfserving.batching import BatchingParameters
 from tfs_locust.tfserving.text_proto import TextProtoError
@@ -32,8 +33,13 @@ class VersionLoader:
 
     def __call__(self, name: str, version: int, path: str) -> Servable:
         """Load version ``version`` of the model ``name`` from the folder ``path``. Raises ServingError."""
-        flags = self._options.flags
+        flags, planted = self._options.flags, self._options.planted
+        started = time.monotonic()
         model = self._tensorflow.load(path, flags.saved_model_tags.split(","), self._metrics)
+        missing_s = planted_at(planted.loads_s, name, version, 0.0) - (time.monotonic() - started)
+        if missing_s > 0:
+            time.sleep(missing_s)
+            self._metrics.record_load_latency(path, round(missing_s * 1e6))
         try:
             servable = self._servable(name, version, path, model)
             if flags.enable_model_warmup:
@@ -42,7 +48,11 @@ class VersionLoader:
         except ServingError:
             model.close()
             raise
-        return servable
+        errors = planted_at(planted.errors, name, version, None)
+        if errors is None:
+            return servable
+        # now, for a warm-up request that fails would fail the load; and outside of batches, which fail as a whole
+        return replace(servable, run=failing(servable.run, errors, f"{planted.seed} {name} {version}"))
 
     def stop(self) -> None:
         """End the batch threads."""
@@ -50,8 +60,9 @@ class VersionLoader:
             self._scheduler.stop()
 
     def _servable(self, name: str, version: int, path: str, model: SavedModel) -> Servable:
-        delay = self._options.delays.get(name)
-        run = model.run if delay is None else _delayed(model.run, delay)
+        planted = self._options.planted
+        delay = planted_at(planted.delays, name, version, Delay())
+        run = slowed(model.run, delay, planted_at(planted.colds, name, version, Cold()))
         parameters = self._batching_parameters(path)
         if self._scheduler is None or parameters is None:
             return Servable(name, version, model.signatures, run, model.close)
@@ -78,18 +89,3 @@ class VersionLoader:
 def _scheduler(parameters: BatchingParameters) -> BatchScheduler:
     threads = parameters.num_batch_threads
     return BatchScheduler(schedulable_cpus() if threads is None else threads, parameters.thread_pool_name)
-
-
-def _delayed(run: Run, delay: Delay) -> Run:
-    """``run`` as a slower model would do it: it cannot be interrupted, and is late for its timeout when it ends."""
-
-    def delayed(feeds: Mapping[str, Array], fetches: Sequence[str], timeout_s: float | None) -> list[Array]:
-        first = next(iter(feeds.values()), None)
-        rows = 1 if first is None or first.ndim == 0 else len(first)
-        seconds = delay.base_s + delay.per_row_s * rows
-        time.sleep(seconds)
-        if timeout_s is not None and timeout_s <= seconds:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
-        return run(feeds, fetches, None if timeout_s is None else timeout_s - seconds)
-
-    return delayed

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from tfs_locust.embedded.flags import Flags, parse_flags
 from tfs_locust.embedded.model_config import check_models, check_platforms, single_model
+from tfs_locust.embedded.planted import Planted, read_planted
 from tfs_locust.embedded.status import ServingError
 from tfs_locust.embedded.versions import aspired_versions, versions_on_disk
 from tfs_locust.tfserving import protos
@@ -55,14 +56,6 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
-    """Time added to each execution of a model, in seconds."""
-
-    base_s: float
-    per_row_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """One server's settings: ``flags`` for what is plain there, the rest made of what the flags refer to."""
 
@@ -72,7 +65,7 @@ class ServerOptions:
     metrics_path: str | None
     tls: Tls | None
     channel_arguments: Mapping[str, int | str]
-    delays: Mapping[str, Delay]
+    planted: Planted
 
 
 def read_options(arguments: Sequence[str]) -> ServerOptions:
@@ -91,6 +84,7 @@ def read_options(arguments: Sequence[str]) -> ServerOptions:
     for check in (check_models, check_platforms):
         collect(check, models)
     problems.extend(problem for model in models if (problem := _folder_problem(model)) is not None)
+    planted, problems_of_planted = read_planted(flags)
     options = ServerOptions(
         flags,
         config,
@@ -98,8 +92,9 @@ def read_options(arguments: Sequence[str]) -> ServerOptions:
         collect(_metrics_path, flags),
         collect(_tls, flags),
         collect(_channel_arguments, flags, otherwise={}),
-        collect(_delays, flags, otherwise={}),
+        planted,
     )
+    problems += problems_of_planted
     if flags.rest_api_port > 0 and flags.rest_api_port == flags.port:
         problems.append(f"--port and --rest_api_port are both {flags.port}; give them different ports")
     if flags.rest_api_port >= 0 and flags.rest_api_num_threads < 2:
@@ -184,15 +179,3 @@ def _channel_arguments(flags: Flags) -> dict[str, int | str]:
         except ValueError:
             arguments[key] = value
     return arguments
-
-
-def _delays(flags: Flags) -> dict[str, Delay]:
-    delays = {}
-    for argument in filter(None, flags.simulate_delay_ms.split(",")):
-        model, _, times = argument.partition("=")
-        base, _, per_row = times.partition("+")
-        try:
-            delays[model] = Delay(float(base) / 1e3, float(per_row or 0) / 1e3)
-        except ValueError:
-            raise ValueError(f"--simulate_delay_ms: {argument!r} is not MODEL=MS or MODEL=MS+MS_PER_ROW") from None
-    return delays

@@ -18,12 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from .http_connection import HttpConnection
 from .http_message import Answer, HttpError, Request
 from .json_request import raw_bytes
+from .json_response import error_text
 from .metrics import Metrics
+from .outage import REFUSAL, Outage
 from .rest_api import Core, RestApi
 
 _API_URL = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _BACKLOG = 128
 _TEXT = (("Content-Type", "text/plain"),)
+_JSON = (("Content-Type", "application/json"),)
 _LARGEST_INFLATED = 100 * 1024 * 1024  # bytes; util/net_http/compression/gzip_zlib.h
 _GZIP = 16 + zlib.MAX_WBITS
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -45,12 +48,14 @@ class RestServer:
         timeout_ms: int,
         metrics_path: str | None,
         cors: bool = False,
+        outage: Outage | None = None,
     ) -> None:
         if num_threads < 2:
             raise ValueError(f"rest_api_num_threads is {num_threads}: the event loop takes one, none is left to answer")
         timeout_s = timeout_ms / 1000 if timeout_ms > 0 else None
         self._api = RestApi(core, metrics, timeout_s=timeout_s, cors=cors)
         self._metrics = metrics
+        self._outage = outage
         self._metrics_path = metrics_path
         self._pool = ThreadPoolExecutor(num_threads - 1, thread_name_prefix="httprestserver")
         self._connections: set[HttpConnection] = set()
@@ -75,6 +80,8 @@ class RestServer:
             await self._server.wait_closed()
 
     async def _handle(self, request: Request) -> Answer:
+        if self._outage is not None and self._outage.is_on:
+            return Answer(503, _JSON, raw_bytes(error_text(REFUSAL)))
         work: Callable[[Request], Answer]
         if request.target.path == self._metrics_path:
             work = self._metrics_page

@@ -28,6 +28,7 @@ from tfs_locust.embedded.lifecycle import Lifecycle, State
 from tfs_locust.embedded.loading import VersionLoader
 from tfs_locust.embedded.metrics import Metrics
 from tfs_locust.embedded.options import OptionsError, ServerOptions, Tls, read_model_config, read_options
+from tfs_locust.embedded.outage import Outage
 from tfs_locust.embedded.rest import RestServer
 from tfs_locust.embedded.saved_model import TensorFlow
 from tfs_locust.embedded.status import ServingError
@@ -106,7 +107,11 @@ async def serve(options: ServerOptions) -> None:
     await asyncio.to_thread(lifecycle.wait_until_settled, _PATIENCE_S)
     if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
         threading.Thread(target=_follow_model_config, args=(core, flags), name="model_config", daemon=True).start()
-    grpc_port, rest_port = await _open_ports(core, options)
+    outage = None
+    if flags.simulate_outage_ms:
+        outage = Outage(flags.simulate_outage_ms / 1e3, _say)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, outage.begin)
+    grpc_port, rest_port = await _open_ports(core, options, outage)
     # TensorFlow's modules are most of what there is; a collection that goes through them stalls every call for 0.1 s
     gc.collect()
     gc.freeze()
@@ -114,13 +119,14 @@ async def serve(options: ServerOptions) -> None:
     await asyncio.Event().wait()
 
 
-async def _open_ports(core: ServerCore, options: ServerOptions) -> tuple[int, int | None]:
+async def _open_ports(core: ServerCore, options: ServerOptions, outage: Outage | None) -> tuple[int, int | None]:
     flags = options.flags
     grpc_server = GrpcServer(
         core,
         max_threads=flags.grpc_max_threads,
         channel_arguments=options.channel_arguments,
         credentials=None if options.tls is None else _credentials(options.tls),
+        outage=outage,
     )
     grpc_port = await grpc_server.start(flags.host, flags.port)
     if flags.rest_api_port < 0:
@@ -132,6 +138,7 @@ async def _open_ports(core: ServerCore, options: ServerOptions) -> tuple[int, in
         timeout_ms=flags.rest_api_timeout_in_ms,
         metrics_path=options.metrics_path,
         cors=flags.rest_api_enable_cors_support,
+        outage=outage,
     )
     return grpc_port, await rest_server.start(flags.host, flags.rest_api_port)
 

@@ -16,8 +16,7 @@ class Mark:
     """A moment at which something was done."""
 
     at_ns: int
-    """Since the run's start, on the clock of whoever leads it. Workers' clocks begin when word of the start reaches
-    them, so a time between a mark and an answer is short by that delay: milliseconds on a network."""
+    """Since the run's start, as whoever leads it puts it on the workers' clock: right to the time a report takes."""
     kind: str
     """One word, such as :data:`SWITCH`, ``restart`` or ``reload``."""
     text: str = ""

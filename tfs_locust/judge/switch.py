@@ -32,7 +32,7 @@ class FirstAnswers:
     median_s: float
     max_s: float
     slow: int
-    """Of the first hundred, those that were slower than any of the ten seconds after the switch."""
+    """Those that were slower than any answer of the ten seconds that follow the last of them."""
     cold: bool | None
     """At least three were, or one by five times: the version was not warm when it began to serve. None where nothing
     was answered in these seconds."""
@@ -124,7 +124,7 @@ def figure(attempt: Attempt, timeline: Mapping[int, Second], end_ns: int) -> Swi
         before=figures(timeline, first_s - AROUND_S, first_s),
         during=during,
         after=after,
-        first_answers=None if stint is None or answered_already else _first_answers(stint, after),
+        first_answers=None if stint is None or answered_already else _first_answers(stint, timeline),
         success=success,
         why=why,
     )
@@ -187,10 +187,14 @@ def _stale(attempt: Attempt, timeline: Mapping[int, Second], available_ns: int |
     return total.answers.get(str(attempt.old), 0)
 
 
-def _first_answers(stint: Stint, after: Figures) -> FirstAnswers:
-    times = [response_us / 1e6 for _, response_us in stint.firsts]
+def _first_answers(stint: Stint, timeline: Mapping[int, Second]) -> FirstAnswers:
+    until_us = stint.firsts[0][0] + AROUND_S * 1_000_000
+    firsts = [(at_us, response_us) for at_us, response_us in stint.firsts if at_us < until_us]
+    times = [response_us / 1e6 for _, response_us in firsts]
     rising = sorted(times)
-    usual_s = after.max_s
+    # not the seconds after the switch: slow answers that end in these would be compared with themselves
+    known_s = firsts[-1][0] // 1_000_000 + 1
+    usual_s = figures(timeline, known_s, known_s + AROUND_S).max_s
     slow = sum(usual_s is not None and one > usual_s for one in times)
     cold = None if usual_s is None else slow >= _COLD_FROM or rising[-1] > 5 * usual_s
     return FirstAnswers(len(times), rising[0], rising[len(rising) // 2], rising[-1], slow, cold)

@@ -169,6 +169,7 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
     if measurement.watcher is not None and measurement.watcher is not gevent.getcurrent():
         measurement.watcher.kill(block=False)
     if judgement.servers is not None:
+        judgement.servers.statuses.end()
         judgement.servers.watch.end()
     if isinstance(environment.shape_class, CapacityShape):
         judgement.search = environment.shape_class.end()

@@ -74,6 +74,8 @@ class Judgement:
         self.pairs: list[Pair] | None = None
         """Versions to compare. None: of each model the two that served side by side."""
         self._began_ns = time.perf_counter_ns()
+        self.zero_ns: int | None = None
+        """When the first of the clocks began that answers are measured by, as near as reports tell; on our own."""
         self._settings = settings
         self.ended_s: float | None = None
         """Unix time at which the result was there."""
@@ -93,6 +95,8 @@ class Judgement:
         if report.get("run") == self.run_id:
             snapshot = Snapshot.from_wire(report["snapshot"])
             self.aggregate.accept(snapshot, time.monotonic_ns())
+            zero_ns = time.perf_counter_ns() - snapshot.now_ns  # a report that is late is so by its way here
+            self.zero_ns = zero_ns if self.zero_ns is None else min(zero_ns, self.zero_ns)
             warm_at_s = time.perf_counter() + (snapshot.warmup_ns - snapshot.now_ns) / 1e9
             self.warm_at_s = max(self.warm_at_s or warm_at_s, warm_at_s)
 
@@ -109,10 +113,12 @@ class Judgement:
     def lifecycle(self, view: View) -> Lifecycle:
         """What became of versions and outages, of a view with its timeline."""
         confidence = self._settings.confidence
+        # a worker's clock begins with its run, which on a busy machine is seconds after ours
+        ahead_ns = 0 if self.zero_ns is None else max(0, self.zero_ns - self._began_ns)
         return look(
             view,
-            marks=self.marks,
-            polls=self.polls,
+            marks=[replace(one, at_ns=one.at_ns - ahead_ns) for one in self.marks],
+            polls=[replace(one, at_ns=one.at_ns - ahead_ns) for one in self.polls],
             objectives=self.objectives,
             pairs=self.pairs,
             confidence=confidence,

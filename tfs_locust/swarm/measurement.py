@@ -130,6 +130,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
             drain_s=measurement.drain_s,
             fine_s=_SOAK_FINE_S if settings.profile is not None and settings.profile.is_soak else FINE_S,
         )
+        if measurement.judgement is not None:
+            measurement.judgement.zero_ns = measurement.recorder.tally.origin_ns
     if measurement.judgement is not None and settings.abort_on_fail and not settings.find_capacity:
         measurement.watcher = gevent.spawn(_abort_when_hopeless, environment, measurement)
 

@@ -125,6 +125,7 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         action=_Several,
         metavar="URL",
     )
+    add("status-interval", "How often models' versions are asked for, or off. Default: 500ms", metavar="TIME")
     add("prometheus", "Base URL of a Prometheus that scrapes the server", metavar="URL")
     add(
         "server-query",

@@ -18,6 +18,7 @@ from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.pairing import blueprint_of, hosts_of, problems_of_pairs
 from tfs_locust.swarm.server_watch import ServerWatch, pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError
+from tfs_locust.swarm.status_watch import StatusWatch, models_of
 
 if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
@@ -81,7 +82,7 @@ def prepare(
 
 
 class Servers:
-    """The servers of a run, as the leading process knows them: how they batch, and their pages."""
+    """The servers of a run, as the leading process knows them: how they batch, their pages, their models' versions."""
 
     def __init__(self, preparation: Preparation, settings: Settings) -> None:
         blueprints = list(preparation.blueprints.values())
@@ -90,6 +91,7 @@ class Servers:
         compared = [one.against for one in blueprints if one.against is not None]
         self._batching_asked = settings.batching_parameters_file is not None
         self.watch = ServerWatch(pages_of(settings.server_metrics, blueprints + compared))
+        self.statuses = StatusWatch(models_of(blueprints + compared), every_s=settings.status_interval_s)
 
     def watched(self) -> Watched:
         """What is known, at the end."""

@@ -162,9 +162,9 @@ def encoder(plan: Blueprint, signature: Signature) -> Callable[[codec.Inputs], b
     return partial(encode, plan.target, signature)
 
 
-def control_over(transport: Transport[Any], address: Address) -> Control:
+def control_over(transport: Transport[Any], address: Address, timeout_s: float = _CONTROL_TIMEOUT_S) -> Control:
     """Ask ``transport``'s server about its models."""
-    ask = asking(transport, _CONTROL_TIMEOUT_S)
+    ask = asking(transport, timeout_s)
     return _CONTROLS[address.protocol](lambda path, body: ask(address.prefix + path, body))
 
 

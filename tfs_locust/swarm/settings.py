@@ -27,6 +27,8 @@ from tfs_locust.transport.tls import Tls, client_context
 
 Value = TypeVar("Value")
 
+STATUS_INTERVAL_S = 0.5
+
 BETWEEN = " | "
 """Stands between the items of an option that is given several times, and in the web form."""
 
@@ -90,6 +92,8 @@ class Settings:
     """Our own, for Prometheus."""
     server_metrics: tuple[str, ...] = (AUTO,)
     """URLs of pages; ``auto`` among them stands for those that the targets may have."""
+    status_interval_s: float = STATUS_INTERVAL_S
+    """How often the servers are asked for their models' versions; 0: not at all."""
 
 
 def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
@@ -120,6 +124,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         return found
 
     port = read("metrics-port", values.port_or_off)
+    interval_s = read("status-interval", values.interval_or_off_s)
     queries = read_queries(_given(options, "server-query"), problems)
     objectives: list[Objective] = []
     for text in _given(options, "slo"):
@@ -172,6 +177,7 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
             pushgateway=read("pushgateway", gateway_url),
         ),
         server_metrics=read_pages(_given(options, "server-metrics"), problems),
+        status_interval_s=STATUS_INTERVAL_S if interval_s is None else interval_s,
     )
     if bool(settings.queries) != (settings.prometheus is not None) and not any("--tfs-prom" in one for one in problems):
         problems.append("--tfs-server-query and --tfs-prometheus belong together: give both or neither")

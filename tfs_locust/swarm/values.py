@@ -84,6 +84,18 @@ def duration_or_none_s(text: str) -> float:
     return 0.0 if re.fullmatch(r"0+(\.0*)?\s*(us|ms|s|m)?", text) else duration_s(text)
 
 
+SHORTEST_INTERVAL_S = 0.05
+"""Whoever is asked more often is kept from work."""
+
+
+def interval_or_off_s(text: str) -> float:
+    """Seconds between two questions; 0 for ``off``."""
+    seconds = 0.0 if text.lower() == "off" else duration_s(text)
+    if text.lower() != "off" and seconds < SHORTEST_INTERVAL_S:
+        raise ValueError(f"expected a time of at least {SHORTEST_INTERVAL_S * 1000:g}ms, or off")
+    return seconds
+
+
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
 
 

@@ -242,7 +242,7 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
 
 
 def _begin_to_watch(environment: Environment, preparation: Preparation, settings: Settings) -> None:
-    """Say what is to be expected of the servers, and begin to look at their pages; where the run is led."""
+    """Say what is to be expected of the servers, and begin to look at pages and versions; where the run is led."""
     for name, one in preparation.plans.items():
         say(name, one.told)
     measurement = measurement_of(environment)
@@ -250,6 +250,7 @@ def _begin_to_watch(environment: Environment, preparation: Preparation, settings
     if judgement is None or judgement.servers is not None:  # Locust used as a library, without its events
         return
     judgement.servers = Servers(preparation, settings)
+    judgement.servers.statuses.begin(judgement.heard_of)
     if recorder is not None:
         tally = recorder.tally
         judgement.servers.watch.begin(lambda: tally.run_from_ns / 1e9 if settings.warmup_s else 0.0, wait=True)

@@ -64,11 +64,18 @@ _OPTIONS = (
     ("grpc.primary_user_agent", "tfs-locust"),
 )
 
+CALLS_AT_ONCE = 1000
+"""Under gevent each call in flight waits in a thread of gevent's pool, which are made as needed. Were there fewer than
+calls, as with gevent's usual ten, an answer would wait until slower ones are there (grpcio 1.85)."""
+
 
 def use_gevent() -> None:
     """Make grpcio yield to gevent's other greenlets while it waits. Process-wide; harmless when called again."""
+    import gevent
     from grpc.experimental import gevent as grpc_gevent
 
+    threads = gevent.get_hub().threadpool
+    threads.maxsize = max(threads.maxsize, CALLS_AT_ONCE)
     grpc_gevent.init_gevent()
 
 
