@@ -25,6 +25,7 @@ from tfs_locust.judge.binomial import at_most, lower_bound, upper_bound
 from tfs_locust.measure.cell import Cell
 from tfs_locust.measure.histogram import Histogram
 from tfs_locust.measure.sample import Outcome
+from tfs_locust.measure.stint import Served
 from tfs_locust.measure.view import View
 
 CONFIDENCE = 0.95
@@ -126,6 +127,17 @@ def versions_of(view: View) -> dict[str, list[str]]:
         if key.key.version.isdigit() and key.key.outcome is Outcome.OK:
             found.setdefault(key.key.model, set()).add(key.key.version)
     return {model: sorted(versions, key=int) for model, versions in sorted(found.items())}
+
+
+def side_by_side(view: View, model: str, one: str, other: str) -> bool:
+    """Whether for half of the time that the shorter of two versions answered the other did, too: after a switch that is
+    too near to the run's end to be found they did not. Of versions that have no stints nobody knows, and they may."""
+    several = [view.stints.get(Served(model, version), ()) for version in (one, other)]
+    both_ns = sum(
+        max(min(a.last_ns, b.last_ns) - max(a.first_ns, b.first_ns), 0) for a in several[0] for b in several[1]
+    )
+    shorter_ns = min(sum(stint.last_ns - stint.first_ns for stint in stints) for stints in several)
+    return not all(several) or 2 * both_ns >= shorter_ns
 
 
 def service_times(view: View, model: str, version: str) -> Histogram:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tfs_locust.judge.availability import Availability, availability_of
-from tfs_locust.judge.canary import CONFIDENCE, Canary, compare_versions, versions_of
+from tfs_locust.judge.canary import CONFIDENCE, Canary, compare_versions, side_by_side, versions_of
 from tfs_locust.judge.moments import Mark, Poll
 from tfs_locust.judge.outages import Outage, find_outages
 from tfs_locust.judge.slo import Objective
@@ -83,5 +83,7 @@ def _pairs(view: View, switches: Sequence[Switch]) -> list[Pair]:
     return [
         Pair(model, *versions)
         for model, versions in versions_of(view).items()
-        if len(versions) == 2 and not any((model, version) in switched for version in versions)
+        if len(versions) == 2
+        and not any((model, version) in switched for version in versions)
+        and side_by_side(view, model, *versions)
     ]

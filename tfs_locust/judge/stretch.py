@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tfs_locust.judge.slo import Objective
+from tfs_locust.measure.coarse import step_of
 from tfs_locust.measure.timeline import Second
 
 _NS = 1_000_000_000
@@ -29,11 +30,19 @@ def stretch(timeline: Mapping[int, Second], begin_s: int, end_s: int) -> Second:
     """All seconds that lie in ``begin_s <= second < end_s`` as one; its width is how many there are. Seconds that were
     put together are in it if all of them lie in it."""
     total = Second(width=0)
-    for number, second in timeline.items():
-        if begin_s <= number and number + second.width <= end_s:
+    inside = range(begin_s, end_s)
+    for number in inside if len(inside) < len(timeline) else timeline:
+        second = timeline.get(number)
+        if second is not None and begin_s <= number and number + second.width <= end_s:
             total.merge(second)
             total.width += second.width
     return total
+
+
+def widened(timeline: Mapping[int, Second], begin_s: int, end_s: int) -> tuple[int, int]:
+    """The stretch with all of the steps that it begins and ends in, where old seconds were put together."""
+    last = step_of(timeline, end_s - 1)
+    return step_of(timeline, begin_s), max(end_s, last + timeline[last].width if last in timeline else end_s)
 
 
 def figures(timeline: Mapping[int, Second], begin_s: int, end_s: int) -> Figures:

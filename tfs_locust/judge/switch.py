@@ -1,23 +1,26 @@
 """One switch as figures: how long it took, what it cost, and whether it came off.
 
 Times are in seconds from the trigger. Counts and response times are of whole seconds of the timeline: *before* are the
-ten before the trigger's second, *during* those from it to the switch's end, *after* the ten that follow.
+ten before the trigger's second, *during* those from it to the switch's end, *after* the ten that follow. Where old
+seconds were put together it is whole steps, so that nothing is missed: ``seconds`` says how many they are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tfs_locust.judge.stretch import Figures, figures, stretch
+from tfs_locust.judge.stretch import Figures, figures, stretch, widened
 from tfs_locust.judge.switches import SLACK_NS, Attempt
 from tfs_locust.measure.stint import Stint
 from tfs_locust.measure.timeline import Second
 
 AROUND_S = 10
 TIMEOUT_S = 60.0
-"""How long a switch may take of which nobody says how long."""
+"""How long a version is waited for that does not come, where nobody says how long."""
 _COLD_FROM = 3
+_CHANCE = 0.01
 _SILENT = 10
 """An old version no longer answers when it has not for as many of its mean distances."""
 _NS = 1_000_000_000
@@ -32,10 +35,10 @@ class FirstAnswers:
     median_s: float
     max_s: float
     slow: int
-    """Those that were slower than any answer of the ten seconds that follow the last of them."""
+    """Those that were slower than p99.9 of the ten seconds after the switch and after the last of them."""
     cold: bool | None
-    """At least three were, or one by five times: the version was not warm when it began to serve. None where nothing
-    was answered in these seconds."""
+    """At least three were and more than chance has, or one by five times: the version was not warm when it began to
+    serve. None where nothing was answered in these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,13 @@ def figure(attempt: Attempt, timeline: Mapping[int, Second], end_ns: int) -> Swi
     first_answer = None if stint is None else stint.first_ns
     answered_already = stint is not None and stint.first_ns < trigger - SLACK_NS
     settled = max(one for one in (trigger, available, first_answer, last_old) if one is not None)
-    first_s, settled_s = trigger // _NS, settled // _NS + 1
-    during = figures(timeline, first_s, settled_s)
-    after = figures(timeline, settled_s, settled_s + AROUND_S)
     success, why = _success(attempt, timeline, end_ns, last_old)
+    if success is not True:
+        settled = max(settled, _given_up_ns(attempt, end_ns))
+    first_s, settled_s = widened(timeline, trigger // _NS, settled // _NS + 1)
+    before_s, _ = widened(timeline, first_s - AROUND_S, first_s)
+    during = figures(timeline, first_s, settled_s)
+    after = figures(timeline, *widened(timeline, settled_s, settled_s + AROUND_S))
 
     def since_trigger(moment_ns: int | None) -> float | None:
         return None if moment_ns is None else max(moment_ns - trigger, 0) / _NS
@@ -121,13 +127,25 @@ def figure(attempt: Attempt, timeline: Mapping[int, Second], end_ns: int) -> Swi
         stale_s=between(available, last_old),
         stale_answers=_stale(attempt, timeline, available, last_old),
         errors=during.failures,
-        before=figures(timeline, first_s - AROUND_S, first_s),
+        before=figures(timeline, before_s, first_s),
         during=during,
         after=after,
-        first_answers=None if stint is None or answered_already else _first_answers(stint, timeline),
+        first_answers=None if stint is None or answered_already else _first_answers(stint, timeline, settled_s),
         success=success,
         why=why,
     )
+
+
+def _given_up_ns(attempt: Attempt, end_ns: int) -> int:
+    """Until when a switch lasted that did not come off."""
+    if attempt.seen is not None and attempt.seen.ended_ns is not None:
+        return attempt.seen.ended_ns
+    return min(attempt.trigger_ns + round(_timeout_s(attempt) * _NS), end_ns - 1)
+
+
+def _timeout_s(attempt: Attempt) -> float:
+    mark = attempt.mark
+    return TIMEOUT_S if mark is None or mark.timeout_s is None else mark.timeout_s
 
 
 def _last_old(attempt: Attempt, end_ns: int) -> int | None:
@@ -144,13 +162,14 @@ def _success(
     attempt: Attempt, timeline: Mapping[int, Second], end_ns: int, last_old: int | None
 ) -> tuple[bool | None, str]:
     seen, stint, mark = attempt.seen, attempt.stint, attempt.mark
-    timeout_s = TIMEOUT_S if mark is None or mark.timeout_s is None else mark.timeout_s
+    timeout_s = _timeout_s(attempt)
     waited_s = max(end_ns - attempt.trigger_ns, 0) / _NS
     version = f"version {attempt.version}"
     if seen is not None and seen.error and stint is None:
         return False, f"{version} was not loaded: {seen.error}"
     moment = stint.first_ns if stint is not None else None if seen is None else seen.available_ns
-    if moment is not None and (moment - attempt.trigger_ns) / _NS > timeout_s:
+    is_limited = mark is not None and mark.timeout_s is not None
+    if moment is not None and is_limited and (moment - attempt.trigger_ns) / _NS > timeout_s:
         return False, f"{version} came after {(moment - attempt.trigger_ns) / _NS:.3g} s, {timeout_s:g} s were given"
     if stint is not None:
         if attempt.old is not None and last_old is None and mark is not None and _goes_on(attempt):
@@ -159,6 +178,13 @@ def _success(
         return True, ""
     if moment is not None:
         return _unanswered(attempt, timeline, moment)
+    if seen is None and attempt.was_there:
+        success, why = _unanswered(attempt, timeline, attempt.trigger_ns)
+        if success:
+            return None, f"{version} was available before, and answers tell no version (REST)"
+        return (False if success is False and waited_s >= timeout_s else None), why
+    if not attempt.asked and _unanswered(attempt, timeline, attempt.trigger_ns)[0]:
+        return None, "nobody can tell: answers name no version (REST), and the server was not asked for its status"
     if waited_s >= timeout_s:
         return False, f"timed out: {version} was not available {timeout_s:g} s after the trigger"
     return None, f"the run ended {waited_s:.3g} s after the trigger, before {version} was available"
@@ -187,14 +213,17 @@ def _stale(attempt: Attempt, timeline: Mapping[int, Second], available_ns: int |
     return total.answers.get(str(attempt.old), 0)
 
 
-def _first_answers(stint: Stint, timeline: Mapping[int, Second]) -> FirstAnswers:
+def _first_answers(stint: Stint, timeline: Mapping[int, Second], settled_s: int) -> FirstAnswers:
     until_us = stint.firsts[0][0] + AROUND_S * 1_000_000
     firsts = [(at_us, response_us) for at_us, response_us in stint.firsts if at_us < until_us]
     times = [response_us / 1e6 for _, response_us in firsts]
     rising = sorted(times)
-    # not the seconds after the switch: slow answers that end in these would be compared with themselves
-    known_s = firsts[-1][0] // 1_000_000 + 1
-    usual_s = figures(timeline, known_s, known_s + AROUND_S).max_s
+    # not the seconds in which they end: slow ones would be compared with themselves
+    begin_s = max(settled_s, firsts[-1][0] // 1_000_000 + 1)
+    usual = figures(timeline, *widened(timeline, begin_s, begin_s + AROUND_S))
+    usual_s, others = usual.p99_9_s, usual.requests - usual.failures
     slow = sum(usual_s is not None and one > usual_s for one in times)
-    cold = None if usual_s is None else slow >= _COLD_FROM or rising[-1] > 5 * usual_s
+    # of equal ones k of n are slower than all of m others in about (n / (n + m)) ** k of all cases
+    by_chance = math.log(_CHANCE) / math.log(len(times) / (len(times) + others)) if others else 0.0
+    cold = None if usual_s is None else slow >= max(_COLD_FROM, by_chance) or rising[-1] > 5 * usual_s
     return FirstAnswers(len(times), rising[0], rising[len(rising) // 2], rising[-1], slow, cold)

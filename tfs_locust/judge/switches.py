@@ -24,8 +24,9 @@ from tfs_locust.measure.stint import SILENCE_NS, Served, Stint, joined
 SLACK_NS = 1_000_000_000
 """How far an answer may lie before the mark that caused it, for clocks and polls that do not agree to the moment."""
 _STEADY = 10
-"""A version is silent only if it is so for this many times its mean distance between answers: a canary with an answer
-in two seconds is not rolled back and forth."""
+"""A version is silent only if it is so for this many times its mean distance between answers, the silence included: a
+canary with an answer in two seconds is not rolled back and forth, and of a version that answered ten times or less
+nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Seen:
     available_ns: int | None
     error: str
     """What it ended with before it was available; else empty."""
+    ended_ns: int | None = None
+    """When it was seen to have ended so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class Attempt:
     old: Served | None
     old_stint: Stint | None
     """Those of the version that answered before."""
+    asked: bool = False
+    """The server was asked which versions of the model it has."""
+    was_there: bool = False
+    """It said that this one was AVAILABLE when the mark was made."""
 
     @property
     def trigger_ns(self) -> int:
@@ -62,7 +69,8 @@ class Attempt:
         if self.mark is not None:
             return self.mark.at_ns
         if self.seen is not None:
-            return self.seen.seen_ns if self.stint is None else min(self.seen.seen_ns, self.stint.first_ns)
+            came_now = self.stint is not None and self.stint.first_ns >= self.seen.absent_ns - SLACK_NS
+            return min(self.seen.seen_ns, self.stint.first_ns) if self.stint and came_now else self.seen.seen_ns
         return 0 if self.stint is None else self.stint.first_ns
 
     @property
@@ -81,7 +89,9 @@ def attempts(
     found: list[Attempt] = []
     for model in sorted(models):
         own = {served: several for served, several in named.items() if served.model == model}
-        found += _of_model(model, own, [one for one in marks if one.model == model], _comings(polls, model))
+        own_polls = sorted((one for one in polls if one.model == model), key=lambda one: one.at_ns)
+        for one in _of_model(model, own, [one for one in marks if one.model == model], _comings(own_polls)):
+            found.append(replace(one, asked=bool(own_polls), was_there=_was_there(own_polls, one)))
     return tuple(sorted(found, key=lambda one: (one.trigger_ns, one.model, one.version)))
 
 
@@ -95,16 +105,16 @@ def _of_model(
         from_ns = mark.at_ns - SLACK_NS
         until_ns = next((one.at_ns for one in ordered[at + 1 :] if one.version == mark.version), None)
         coming = _take_seen(left_seen, mark.version, from_ns, until_ns)
-        stint = _take_stint(left, mark.version, from_ns, until_ns) or _already(left, mark)
+        stint = _take_stint(left, mark.version, from_ns, until_ns) or _already(left, mark.version, mark.at_ns)
         found.append(Attempt(model, mark.version, mark, coming, stint, None, None))
     for coming in list(left_seen):
         from_ns = coming.absent_ns - SLACK_NS
-        stint = _take_stint(left, coming.version, from_ns, None)
+        stint = _take_stint(left, coming.version, from_ns, None) or _already(left, coming.version, coming.seen_ns)
         found.append(Attempt(model, coming.version, None, coming, stint, None, None))
     found = [_with_old(one, stints) for one in found]
     for served, stint in left:
         one = _with_old(Attempt(model, served.version, None, None, stint, None, None), stints)
-        if one.old_stint is not None and _is_over(one.old_stint, stint):
+        if one.old_stint is not None and _is_over(one.old_stint, stint, _last_ns(stints)):
             found.append(one)
     return found
 
@@ -127,12 +137,12 @@ def _take_stint(left: list[tuple[Served, Stint]], version: str, from_ns: int, un
     return left.pop(min(candidates)[1])[1] if candidates else None
 
 
-def _already(left: list[tuple[Served, Stint]], mark: Mark) -> Stint | None:
-    """The stint of a version that answered when it was asked for: a label was moved to it. If it did so from the run's
-    start it is no other switch's."""
+def _already(left: list[tuple[Served, Stint]], version: str, at_ns: int) -> Stint | None:
+    """The stint of a version that answered when it was asked for, or came: a label was moved to it, or it was gone for
+    less than a silence. If it did so from the run's start it is no other switch's."""
     start_ns = min((stint.first_ns for _, stint in left), default=0)
     for at, (served, stint) in enumerate(left):
-        if served.version == mark.version and stint.first_ns < mark.at_ns <= stint.last_ns:
+        if served.version == version and stint.first_ns < at_ns <= stint.last_ns:
             return left.pop(at)[1] if stint.first_ns - start_ns < SLACK_NS else stint
     return None
 
@@ -146,44 +156,53 @@ def _with_old(attempt: Attempt, stints: Mapping[Served, Sequence[Stint]]) -> Att
         for stint in several
         if served.version != attempt.version and stint.first_ns < begin_ns
     ]
-    over = [one for one in before if attempt.stint is not None and _is_over(one[0], attempt.stint)]
+    last_ns = _last_ns(stints)
+    over = [one for one in before if attempt.stint is not None and _is_over(one[0], attempt.stint, last_ns)]
     chosen = max(over or before, key=lambda one: one[0].last_ns, default=None)
     if chosen is None:
         return attempt
     return replace(attempt, old=chosen[1], old_stint=chosen[0])
 
 
-def _is_over(old: Stint, new: Stint) -> bool:
-    """Whether the old version has been silent long enough while the new one answered."""
-    return new.last_ns - old.last_ns > _silence_ns(old)
+def _last_ns(stints: Mapping[Served, Sequence[Stint]]) -> int:
+    return max((stint.last_ns for several in stints.values() for stint in several), default=0)
 
 
-def _silence_ns(stint: Stint) -> int:
-    distances = max(stint.answers - 1, 1)
-    return max(SILENCE_NS, _STEADY * (stint.last_ns - stint.first_ns) // distances)
+def _is_over(old: Stint, new: Stint, last_ns: int) -> bool:
+    """Whether the old version is silent, until the last answer of any, and was so for long enough while the new one
+    answered."""
+    silent_ns = new.last_ns - old.last_ns
+    return last_ns - old.last_ns > SILENCE_NS and old.answers * silent_ns > _STEADY * (new.last_ns - old.first_ns)
 
 
 def _steady(stints: Sequence[Stint]) -> tuple[Stint, ...]:
     """With stints put together whose silences between are no longer than the version's own distances."""
     answers = sum(one.answers for one in stints)
-    spans = sum(one.last_ns - one.first_ns for one in stints)
-    distance_ns = spans // max(answers - len(stints), 1)
-    return joined(stints, max(SILENCE_NS, _STEADY * distance_ns))
+    span_ns = max(one.last_ns for one in stints) - min(one.first_ns for one in stints)
+    return joined(stints, max(SILENCE_NS, _STEADY * span_ns // max(answers - 1, 1)))
 
 
-def _comings(polls: Sequence[Poll], model: str) -> tuple[Seen, ...]:
+def _was_there(polls: Sequence[Poll], attempt: Attempt) -> bool:
+    """Of polls that rise."""
+    before = [one for one in polls if attempt.mark is not None and one.at_ns <= attempt.mark.at_ns][-1:]
+    return any(one.states.get(attempt.version) == AVAILABLE for one in before)
+
+
+def _comings(rising: Sequence[Poll]) -> tuple[Seen, ...]:
     """Each time a version came that was not there, or was at its end: not those there from the first poll on."""
-    rising = sorted((one for one in polls if one.model == model), key=lambda one: one.at_ns)
     found: list[Seen] = []
+    last: dict[str, int] = {}
     for before, now in pairwise(rising):
         for version, state in now.states.items():
             if before.states.get(version, END) == END and (state != END or version not in before.states):
+                last[version] = len(found)
                 found.append(Seen(version, before.at_ns, now.at_ns, None, ""))
-            at = max((i for i, one in enumerate(found) if one.version == version), default=None)
+            at = last.get(version)
             if at is None or found[at].available_ns is not None or found[at].error:
                 continue
             if state == AVAILABLE:
                 found[at] = replace(found[at], available_ns=now.at_ns)
             elif state == END:
-                found[at] = replace(found[at], error=now.errors.get(version) or "it ended before it was available")
+                error = now.errors.get(version) or "it ended before it was available"
+                found[at] = replace(found[at], error=error, ended_ns=now.at_ns)
     return tuple(found)
