@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tfs_locust.judge.availability import Availability, availability_of
@@ -46,17 +46,23 @@ def look(
     polls: Iterable[Poll] = (),
     objectives: Iterable[Objective] = (),
     pairs: Sequence[Pair] | None = None,
+    steered: Collection[str] = (),
     confidence: float = CONFIDENCE,
 ) -> Lifecycle:
     """What is found in a view with its timeline.
 
     ``pairs`` are the versions to compare. Without them each model of which exactly two versions served side by side is
-    compared, the higher number as the canary; versions that a switch lies between did not, and are not.
+    compared, the higher number as the canary; versions that a switch lies between did not, and are not. ``steered``
+    are models of which the client chose the versions: that one falls silent then tells of no switch.
     """
     end_ns = view.run_from_ns + view.load_ns
     sent = {key: cell.count for key, cell in view.cells.items() if key.key.outcome is not Outcome.UNSENT}
     failures = sum(count for key, count in sent.items() if key.key.outcome is not Outcome.OK)
-    found = tuple(figure(one, view.timeline, end_ns) for one in attempts(view.stints, marks, polls))
+    found = tuple(
+        figure(one, view.timeline, end_ns)
+        for one in attempts(view.stints, marks, polls)
+        if one.model not in steered or one.found_by != "answers"
+    )
     return Lifecycle(
         switches=found,
         outages=find_outages(

@@ -29,7 +29,7 @@ from tfs_locust.tfserving.target import Target
 MOST_TARGETS = 10_000
 AUTO_SHARE = Fraction(1, 10)
 _HIGHEST_VERSION = (1 << 63) - 1
-_WEIGHT = re.compile(r"\d{1,12}(?:\.\d{0,9})?|\.\d{1,9}")
+_WEIGHT = re.compile(r"\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}")
 _RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 _AUTO = re.compile(r"auto(?:\s*:(.*))?")
 _SPREAD = re.compile(r"uniform|zipf(?:\(\s*(?:s\s*=\s*)?(\d{1,3}(?:\.\d{1,6})?)\s*\))?")

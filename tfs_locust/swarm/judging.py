@@ -63,6 +63,8 @@ class Judgement:
         """Unix time at which users were told to stop."""
         self.warm_at_s: float | None = None
         """When the warm-up of the last worker is over, by ``time.perf_counter``. None: no worker has said."""
+        self.first_warm_at_s: float | None = None
+        """The same, as it was first known: workers that come later do not put it off."""
         self.refused = False
         """It was ended because a process could not start it, or go on."""
         self.unwritten = False
@@ -73,6 +75,8 @@ class Judgement:
         """What it said of its versions."""
         self.pairs: list[Pair] | None = None
         """Versions to compare. None: of each model the two that served side by side."""
+        self.steered: set[str] = set()
+        """Models whose versions the client chooses."""
         self._began_ns = time.perf_counter_ns()
         self._settings = settings
         self.ended_s: float | None = None
@@ -95,6 +99,7 @@ class Judgement:
             self.aggregate.accept(snapshot, time.monotonic_ns())
             warm_at_s = time.perf_counter() + (snapshot.warmup_ns - snapshot.now_ns) / 1e9
             self.warm_at_s = max(self.warm_at_s or warm_at_s, warm_at_s)
+            self.first_warm_at_s = self.first_warm_at_s or warm_at_s
 
     def mark(
         self, kind: str, text: str = "", *, model: str = "", version: str = "", timeout_s: float | None = None
@@ -115,6 +120,7 @@ class Judgement:
             polls=self.polls,
             objectives=self.objectives,
             pairs=self.pairs,
+            steered=self.steered,
             confidence=confidence,
         )
 

@@ -15,15 +15,16 @@ from typing import Any
 import gevent
 from gevent.pool import Pool as Greenlets
 
+from tfs_locust.judge.lifecycle import Pair
 from tfs_locust.load.corpus import CorpusError, Payload
 from tfs_locust.load.pool import MOST_BYTES
-from tfs_locust.load.traffic import Traffic, newest_two, parse_traffic
+from tfs_locust.load.traffic import newest_two
 from tfs_locust.load.turns import turns
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.scenario import Ready, Scenario, asked, control_over, scenario_for, stocked
 from tfs_locust.swarm.settings import SettingsError
-from tfs_locust.swarm.traffics import weights_at
+from tfs_locust.swarm.traffics import baseline_only, split_of, weights_at
 from tfs_locust.tfserving.codec import CodecError, spec_field, without_spec
 from tfs_locust.tfserving.control import CallFailed
 from tfs_locust.tfserving.signature import Signature
@@ -40,16 +41,18 @@ _OVERHEAD = 700  # bytes of Python objects for each prepared request, about
 class Turns:
     """The scenarios of a class's targets, in turn, each with its share; without end."""
 
-    def __init__(self, scenarios: Sequence[Scenario], weights: Sequence[int]) -> None:
-        self._scenarios = tuple(scenarios)
-        self.weights: tuple[int, ...] = ()
-        self.divide(weights)
+    def __init__(self, scenarios: Sequence[Scenario], plan: Blueprint) -> None:
+        self._scenarios, self._plan = tuple(scenarios), plan
+        self._weights: tuple[int, ...] = ()
+        self.follow(0, given_up=False)
 
-    def divide(self, weights: Sequence[int]) -> None:
-        """From now on these are the weights, and shares are counted from here. Nothing changes if they are the same."""
-        if tuple(weights) != self.weights:
-            self.weights = tuple(weights)
-            self._places = turns(self.weights)
+    def follow(self, stage: int, *, given_up: bool) -> None:
+        """A stage of the ramp, if there is one, is reached, or the canaries are given up. Shares are counted from here
+        on, unless they stay as they are."""
+        weights = baseline_only(self._plan) if given_up else weights_at(self._plan, stage)
+        if weights != self._weights:
+            self._weights = weights
+            self._places = turns(weights)
 
     def __next__(self) -> Scenario:
         return self._scenarios[next(self._places)]
@@ -117,7 +120,7 @@ def open_spread(
     lead = replace(plan, target=replace(plan.target, model=models.pop() if len(models) == 1 else ""))
     whole = scenario_for(lead, transport, signatures[0], pool=iter(()), stock=stock, offset=offset)
     whole.request_name = _request_name(plans)
-    whole.targets, whole.turns = tuple(scenarios), Turns(scenarios, weights_at(plan, 0))
+    whole.targets, whole.turns = tuple(scenarios), Turns(scenarios, plan)
     return whole
 
 
@@ -144,10 +147,22 @@ def settled(plan: Blueprint, transport: Transport[Any]) -> Blueprint:
     return replace(plan, traffic=newest_two(newest[0], newest[1], traffic.auto_share))
 
 
-def told_traffic(plan: Blueprint, text: str) -> Blueprint:
-    """The plan with the traffic that whoever leads the run has found ``auto`` to be."""
-    traffic: Traffic = parse_traffic(text)
-    return replace(plan, traffic=traffic)
+def pairs_of(plan: Blueprint, transport: Transport[Any]) -> list[Pair]:
+    """The baselines and canaries of a settled plan's traffic, as their samples are counted (see Key). Raises
+    SettingsError where the server has to be asked, and does not tell."""
+    plans = _plans(plan)
+
+    def version(one: Blueprint) -> str:
+        if one.target.version is not None:
+            return str(one.target.version)
+        if plan.address.protocol == "rest":
+            return "" if one.target.label is None else f"@{one.target.label}"
+        return str(asked(one, transport).version)
+
+    return [
+        Pair(plans[one.baseline].target.model, version(plans[one.baseline]), version(plans[one.canary]))
+        for one in split_of(plan)
+    ]
 
 
 def asked_all(plan: Blueprint, transport: Transport[Any]) -> list[Signature]:
