@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tfs_locust.judge.availability import Availability, availability_of
 from tfs_locust.judge.canary import CONFIDENCE, Canary, compare_versions, versions_of
+from tfs_locust.judge.first_touch import FirstTouch, first_touch
 from tfs_locust.judge.moments import Mark, Poll
 from tfs_locust.judge.outages import Outage, find_outages
 from tfs_locust.judge.slo import Objective
@@ -37,6 +38,7 @@ class Lifecycle:
     availability: Availability
     canaries: tuple[Canary, ...] = ()
     marks: tuple[Mark, ...] = ()
+    first_touch: FirstTouch | None = None
 
 
 def look(
@@ -80,6 +82,7 @@ def look(
             for one in (_pairs(view, found) if pairs is None else pairs)
         ),
         marks=tuple(sorted(marks, key=lambda one: one.at_ns)),
+        first_touch=first_touch(view.stints),
     )
 
 

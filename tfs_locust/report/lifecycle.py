@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tfs_locust.judge.availability import Availability
 from tfs_locust.judge.canary import Canary, Finding, Ratio, Share
+from tfs_locust.judge.first_touch import FirstTouch, Times
 from tfs_locust.judge.lifecycle import Lifecycle
 from tfs_locust.judge.moments import Mark
 from tfs_locust.judge.outages import Outage
@@ -23,6 +24,8 @@ _MOST_DRAWN = 12
 """Versions whose answers are told second by second: those that answered most."""
 _MOST_TOLD = 5
 """Switches or outages that are told one by one on the terminal."""
+_MANY = 5
+"""Models and versions of which the first answers are told on the terminal."""
 _Value = TypeVar("_Value")
 
 
@@ -51,6 +54,7 @@ def section(view: View, found: Lifecycle) -> Section:
             {"second": one.at_ns / _NS, "kind": one.kind, "text": one.text, "model": one.model, "version": one.version}
             for one in found.marks
         ],
+        "first_touch": None if found.first_touch is None else asdict(found.first_touch),
         "versions": _versions(view),
     }
 
@@ -104,7 +108,14 @@ def lifecycle_of(result: Mapping[str, Any]) -> Lifecycle | None:
             Mark(round(one["second"] * _NS), one["kind"], one["text"], one["model"], one["version"])
             for one in told["marks"]
         ),
+        first_touch=_read_first_touch(told.get("first_touch")),
     )
+
+
+def _read_first_touch(told: Section | None) -> FirstTouch | None:
+    if told is None:
+        return None
+    return _read(FirstTouch, told, **{name: Times(**told[name]) for name in ("first", "later")})
 
 
 def _read(kind: type[_Value], told: Mapping[str, Any], **more: Any) -> _Value:
@@ -115,7 +126,12 @@ def _read(kind: type[_Value], told: Mapping[str, Any], **more: Any) -> _Value:
 def happened(result: Mapping[str, Any]) -> bool:
     """Whether there is more to tell than how available the server was."""
     told = result.get("lifecycle") or {}
-    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks"))
+    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks")) or _is_of_many(told)
+
+
+def _is_of_many(told: Section) -> bool:
+    """Whether so many models and versions answered that how late each was the first time is worth a line."""
+    return ((told.get("first_touch") or {}).get("targets") or 0) >= _MANY
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
@@ -126,7 +142,8 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return [
         *_few([switch_sentence(one) for one in told["switches"]], _rate(told["switches"]), "switches"),
         *_few([outage_sentence(one) for one in told["outages"]], "", "outages"),
-        *(canary_sentence(one) for one in told["canaries"]),
+        *_few([canary_sentence(one) for one in told["canaries"]], "", "canaries"),
+        *([first_touch_sentence(told["first_touch"])] if _is_of_many(told) else ()),
         availability_sentence(told["availability"]),
     ]
 
@@ -198,6 +215,19 @@ def canary_sentence(one: Section) -> str:
         f"{begin} takes {units.number(mean['value'])} times {one['baseline']}'s service time "
         f"({units.number(mean['lower'])} to {units.number(mean['upper'])} at {units.share(one['confidence'])} "
         f"confidence): {verdict}{errors}"
+    )
+
+
+def first_touch_sentence(one: Section) -> str:
+    """How late the first answers of many models and versions were, in a line."""
+    first, later = (
+        " / ".join("?" if one[which][name] is None else units.duration(one[which][name]) for name in ("p50_s", "p99_s"))
+        for which in ("first", "later")
+    )
+    slowest = f"{one['slowest_model']}:{one['slowest_version'] or '?'}"
+    return (
+        f"first answers of {units.count(one['targets'])} models and versions: p50 / p99 {first}, those after them "
+        f"{later}; the slowest in {units.duration(one['first']['max_s'])} ({slowest})"
     )
 
 
