@@ -1,7 +1,7 @@
-"""The embedded server with made-up models, which count their calls and behave as planted: ``planted_server.py COUNTS ...``.
+"""The embedded server with made-up models, which count their calls and behave as planted.
 
-What follows are the server's own flags. Each version in the models' folders is half_plus_two, without TensorFlow. COUNTS
-is a file in which the calls of each version are, a moment later: ``{"model/version": calls}``. The environment variable
+``planted_server.py COUNTS FLAGS``: each version in the models' folders is half_plus_two, without TensorFlow. COUNTS is
+a file in which the calls of each version are, a moment later: ``{"model/version": calls}``. The environment variable
 PLANTED says how versions behave: ``{"model/version": {"delay_ms": 2, "first_ms": 50, "fails": 0.1}}``; of ``fails`` as
 many calls fail, evenly spread, and the first takes ``first_ms`` more.
 """

@@ -191,12 +191,14 @@ def asked_all(plan: Blueprint, transport: Transport[Any]) -> list[Signature]:
             signatures.append(found)
         else:
             problems |= dict.fromkeys(found.problems)
-    if not problems and (unlike := _unlike(plans, signatures)):
+    unlike = "" if problems else _unlike(plans, signatures)
+    if unlike:
         problems[f"{plan.name}: {unlike}"] = None
     if problems:
         told = list(problems)
         more = [f"{plan.name}: and {len(told) - _MOST_TOLD} more targets like these"] * (len(told) > _MOST_TOLD)
-        raise SettingsError([*told[:_MOST_TOLD], *more])
+        where = f"{plan.name}: its traffic is {str(plan.traffic)!r}: change it with --tfs-traffic, or in the class"
+        raise SettingsError([*told[:_MOST_TOLD], *more, *([] if unlike else [where])])
     return signatures
 
 

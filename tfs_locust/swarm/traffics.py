@@ -20,7 +20,7 @@ def traffic_of(
 ) -> tuple[Traffic | None, Ramp | None]:
     """The class's own traffic and ramp go first, then the options'; what is wrong is added to ``problems``."""
     name = user_class.__name__
-    traffic, ramp = settings.traffic, settings.canary_ramp
+    traffic, ramp, is_split = settings.traffic, settings.canary_ramp, True
     pinned = [one for one in ("version", "version_label") if getattr(user_class, one) is not None]
     if user_class.traffic is None and pinned:
         traffic = None
@@ -31,7 +31,8 @@ def traffic_of(
             given = user_class.traffic
             traffic = given if isinstance(given, Traffic) else parse_traffic(str(given))
         if traffic is not None:
-            traffic.targets(user_class.model or settings.model or "", "")
+            targets = traffic.targets(user_class.model or settings.model or "", "")
+            is_split = bool(traffic.auto_share or (len(targets) == 2 and splits(targets, traffic.weights)))
     except TrafficError as error:
         problems.append(f"{name}: `traffic`: {error}")
     try:
@@ -49,10 +50,10 @@ def traffic_of(
         )
     if traffic is None:
         return None, None
-    if ramp is not None and len(traffic.aims) != 2 and traffic.auto_share is None:
+    if ramp is not None and not is_split:
         problems.append(
-            f"{name}: a canary's ramp is for traffic over two versions or labels of a model, and {traffic.text!r} has "
-            f"{len(traffic.aims)} targets"
+            f"{name}: a canary's ramp is for traffic over two versions or labels of one model, which {traffic.text!r} "
+            "is not"
         )
     return traffic, ramp
 
