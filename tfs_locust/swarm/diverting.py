@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import gevent
 from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
@@ -29,7 +30,7 @@ MESSAGE = "tfs_traffic"
 def steer(environment: Environment, blueprints: Iterable[Blueprint], settings: Settings) -> None:
     """Begin to lead the traffic of the classes that have several targets."""
     measurement, options = measurement_of(environment), _options(environment)
-    options.tfs_traffic, options.tfs_courses = {}, {}  # travel to workers that come later with the options
+    options.tfs_found_traffic, options.tfs_courses = {}, {}  # travel to workers that come later with the options
     _stop(measurement)
     plans = [one for one in blueprints if one.traffic is not None]
     if not plans or measurement.judgement is None:
@@ -42,7 +43,7 @@ def steer(environment: Environment, blueprints: Iterable[Blueprint], settings: S
         began_s=lambda: _began_s(measurement),
         look=measurement.view,
         tell=lambda courses: _tell(environment, measurement, courses),
-        end=lambda why: end_run(environment, why),
+        end=lambda why: gevent.spawn(end_run, environment, why),  # which ends the steering, too
     )
 
 
@@ -60,7 +61,7 @@ def _find(environment: Environment, plan: Blueprint) -> tuple[Blueprint, list[Pa
     transport = open_transport(plan.address, plan.endpoint, plan.engine, plan.connections)
     try:
         plan = settled(plan, transport)
-        _options(environment).tfs_traffic[plan.name] = str(plan.traffic)
+        _options(environment).tfs_found_traffic[plan.name] = str(plan.traffic)
         return plan, pairs_of(plan, transport)
     finally:
         transport.close()

@@ -54,7 +54,9 @@ def prepare(
         try:
             one = blueprint_of(user_class, settings, host, {} if leads else getattr(options, "tfs_hosts", {}))
             if one.traffic is not None and one.traffic.auto_share is not None and not leads:
-                told = getattr(options, "tfs_traffic", {}).get(one.name)  # by who leads, to workers that come later
+                told = getattr(options, "tfs_found_traffic", {}).get(
+                    one.name
+                )  # by who leads, to workers that come later
                 one = one if told is None else replace(one, traffic=parse_traffic(told))
             plan = other_plan = None
             if leads:

@@ -53,7 +53,7 @@ class Steering:
         began_s: Callable[[], float | None],
         look: Callable[[], View | None],
         tell: Callable[[Courses], None],
-        end: Callable[[str], None],
+        end: Callable[[str], object],
     ) -> None:
         """``find`` asks the server what the targets are, and which two are compared; ``began_s`` says by
         ``time.perf_counter`` when the warm-up is over, None as long as nobody knows; ``look`` how the run stands;

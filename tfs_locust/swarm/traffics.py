@@ -3,8 +3,8 @@ together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfs_locust.load.ramp import Ramp, RampError, parse_ramp
 from tfs_locust.load.traffic import Split, Traffic, TrafficError, parse_traffic, splits
@@ -13,6 +13,8 @@ from tfs_locust.swarm.settings import Settings
 if TYPE_CHECKING:
     from tfs_locust.swarm.blueprint import Blueprint
     from tfs_locust.swarm.users import PredictUser
+
+Value = TypeVar("Value")
 
 
 def traffic_of(
@@ -28,21 +30,23 @@ def traffic_of(
         problems.append(f"{name}: `traffic` and `{pinned[0]}` exclude each other: set one of them")
     try:
         if user_class.traffic is not None:
-            given = user_class.traffic
-            traffic = given if isinstance(given, Traffic) else parse_traffic(str(given))
+            traffic = _read(user_class.traffic, Traffic, parse_traffic)
         if traffic is not None:
             targets = traffic.targets(user_class.model or settings.model or "", "")
             is_split = bool(traffic.auto_share or (len(targets) == 2 and splits(targets, traffic.weights)))
     except TrafficError as error:
         problems.append(f"{name}: `traffic`: {error}")
+    except TypeError:
+        problems.append(f"{name}: `traffic` is {user_class.traffic!r}: expected a text, such as '1:0.9,2:0.1'")
     try:
         if user_class.canary_ramp is not None:
-            given_ramp = user_class.canary_ramp
-            ramp = given_ramp if isinstance(given_ramp, Ramp) else parse_ramp(str(given_ramp))
+            ramp = _read(user_class.canary_ramp, Ramp, parse_ramp)
             if traffic is None:
                 problems.append(f"{name}: `canary_ramp`: there is no `traffic` whose share it could be")
     except RampError as error:
         problems.append(f"{name}: `canary_ramp`: {error}")
+    except TypeError:
+        problems.append(f"{name}: `canary_ramp` is {user_class.canary_ramp!r}: expected a text, such as '1%:30s,100%'")
     if traffic is not None and user_class.against is not None:
         problems.append(
             f"{name}: `traffic` and `against` exclude each other: pairs are sent to one target each; give the two "
@@ -56,6 +60,15 @@ def traffic_of(
             "is not"
         )
     return traffic, ramp
+
+
+def _read(given: Any, kind: type[Value], parse: Callable[[str], Value]) -> Value:
+    """Read already, or a text. Raises TypeError, and what ``parse`` raises."""
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, str):
+        raise TypeError
+    return parse(given)
 
 
 def split_of(plan: Blueprint) -> tuple[Split, ...]:
