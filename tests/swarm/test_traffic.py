@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.embedded.conftest import TRANSCRIPTS, running_server
+from tests.swarm.conftest import Serving
 from tests.swarm.processes import ROOT, Locust, in_processes, wait_until
 from tests.swarm.versions import Versions, serving_versions
 from tfs_locust.load.traffic import parse_traffic
@@ -186,6 +189,64 @@ def test_the_example_for_canaries(locust: Start, served: Versions) -> None:
     alone = run(locust, served.grpc, "--tfs-model", "alone", file="canary.py")
     assert alone.wait() == 2
     assert "is over the two newest versions of model 'alone', of which the server has: 1 (AVAILABLE)" in alone.output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("canary_ms", "findings"), [(24.0, {"worse"}), (20.0, {"not worse", "open"})])
+@pytest.mark.parametrize("interface", ["grpc", "rest"])
+def test_a_canary_that_is_a_fifth_slower(
+    locust: Start, tmp_path: Path, interface: str, canary_ms: float, findings: set[str]
+) -> None:
+    """Is found at 95 % confidence, and one that takes as long as the baseline is not called slower."""
+    planted = {"m/1": {"delay_ms": 20.0}, "m/2": {"delay_ms": canary_ms}}
+    with serving_versions(tmp_path, {"m": [1, 2]}, planted=planted) as served:
+        one = run(locust, getattr(served, interface), "--tfs-traffic", "1:0.8,2:0.2", seconds="20s", users=6)
+        assert one.wait() == 0, one.output
+        report = report_of(one)
+        counts = counted(report)
+        assert_shares(counts, {("m", "1"): 0.8, ("m", "2"): 0.2}, 1)
+        served.wait_for_calls({"m/1": counts["m", "1"], "m/2": counts["m", "2"]})
+    (canary,) = report["lifecycle"]["canaries"]
+    assert (canary["baseline"], canary["canary"], canary["confidence"]) == ("1", "2", 0.95)
+    assert canary["slower"] in findings, canary
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_six_hundred_saved_models(locust: Start, tmp_path: Path) -> None:
+    """TensorFlow loads them; all answer, and server and report count the same for each model."""
+    half_plus_two = TRANSCRIPTS / "models" / "half_plus_two" / "1"
+    configs = []
+    for number in range(50):
+        folder = tmp_path / "models" / f"model_{number}"
+        for version in range(1, 13):
+            shutil.copytree(half_plus_two, folder / str(version))
+        configs.append(
+            f'config {{ name: "model_{number}" base_path: "{folder}" model_platform: "tensorflow" '
+            "model_version_policy { all {} } }"
+        )
+    (tmp_path / "models.config").write_text(f"model_config_list {{ {' '.join(configs)} }}")
+    (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
+    flags = {
+        "model_config_file": tmp_path / "models.config",
+        "monitoring_config_file": tmp_path / "monitoring.config",
+        "grpc_max_threads": 128,
+    }
+    with running_server(tmp_path, flags, within_s=300) as running:
+        serving = Serving(running)
+        one = run(
+            locust, serving.grpc, "--tfs-traffic", "model_{0..49}/{1..12}; zipf(s=1.1)", file="many_models.py",
+            seconds="20s", users=16,
+        )  # fmt: skip
+        assert one.wait(120) == 0, one.output
+        report = report_of(one)
+        by_model = Counter[str]()
+        for (model, _), count in counted(report).items():
+            by_model[model] += count
+        assert len(by_model) == 50
+        for model, count in by_model.items():
+            assert serving.predictions(model, "grpc") == count
+    assert report["lifecycle"]["first_touch"]["targets"] == 600
 
 
 def test_what_is_not_there_is_told_before_load(locust: Start, served: Versions) -> None:
