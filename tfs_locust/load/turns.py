@@ -11,18 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, cycle, islice
+
+LARGEST_ROUND = 10_000
 
 
 def turns(weights: Sequence[int]) -> Iterator[int]:
     """Places in ``weights``, without end, each with the share of its weight; one of weight 0 never comes.
 
-    Weights are whole numbers from 0 up, and not all 0: else ValueError. A turn costs the logarithm of their number.
+    Weights are whole numbers from 0 up, and not all 0: else ValueError. A turn costs the logarithm of their number;
+    where all begins anew after :data:`LARGEST_ROUND` turns at most it costs nothing the second time.
     """
     total = sum(weights)
     if total <= 0 or min(weights) < 0:
         raise ValueError(f"weights {list(weights)}: expected whole numbers from 0 up, and one above")
-    return _turns(weights, total)
+    endless = _turns(weights, total)
+    return cycle(islice(endless, total)) if total <= LARGEST_ROUND else endless
 
 
 def _turns(weights: Sequence[int], total: int) -> Iterator[int]:

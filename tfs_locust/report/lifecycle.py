@@ -126,12 +126,7 @@ def _read(kind: type[_Value], told: Mapping[str, Any], **more: Any) -> _Value:
 def happened(result: Mapping[str, Any]) -> bool:
     """Whether there is more to tell than how available the server was."""
     told = result.get("lifecycle") or {}
-    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks")) or _is_of_many(told)
-
-
-def _is_of_many(told: Section) -> bool:
-    """Whether so many models and versions answered that how late each was the first time is worth a line."""
-    return ((told.get("first_touch") or {}).get("targets") or 0) >= _MANY
+    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks")) or bool(first_touch_lines(told))
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
@@ -143,7 +138,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         *_few([switch_sentence(one) for one in told["switches"]], _rate(told["switches"]), "switches"),
         *_few([outage_sentence(one) for one in told["outages"]], "", "outages"),
         *_few([canary_sentence(one) for one in told["canaries"]], "", "canaries"),
-        *([first_touch_sentence(told["first_touch"])] if _is_of_many(told) else ()),
+        *first_touch_lines(told),
         availability_sentence(told["availability"]),
     ]
 
@@ -218,17 +213,20 @@ def canary_sentence(one: Section) -> str:
     )
 
 
-def first_touch_sentence(one: Section) -> str:
-    """How late the first answers of many models and versions were, in a line."""
+def first_touch_lines(told: Section) -> list[str]:
+    """How late the first answers of many models and versions were, in a sentence; none where there are few."""
+    one = told.get("first_touch")
+    if one is None or one["targets"] < _MANY:
+        return []
     first, later = (
         " / ".join("?" if one[which][name] is None else units.duration(one[which][name]) for name in ("p50_s", "p99_s"))
         for which in ("first", "later")
     )
     slowest = f"{one['slowest_model']}:{one['slowest_version'] or '?'}"
-    return (
+    return [
         f"first answers of {units.count(one['targets'])} models and versions: p50 / p99 {first}, those after them "
         f"{later}; the slowest in {units.duration(one['first']['max_s'])} ({slowest})"
-    )
+    ]
 
 
 def availability_sentence(one: Section) -> str:

@@ -22,7 +22,7 @@ from tfs_locust.swarm.judging import Judgement
 from tfs_locust.swarm.settings import Settings, SettingsError
 
 _TICK_S = 0.1
-_EVERY_S = 1.0
+EVERY_S = 1.0
 _logger = logging.getLogger(__name__)
 
 Courses = dict[str, tuple[int, bool]]
@@ -54,6 +54,7 @@ class Steering:
         look: Callable[[], View | None],
         tell: Callable[[Courses], None],
         end: Callable[[str], object],
+        every_s: float = EVERY_S,
     ) -> None:
         """``find`` asks the server what the targets are, and which two are compared; ``began_s`` says by
         ``time.perf_counter`` when the warm-up is over, None as long as nobody knows; ``look`` how the run stands;
@@ -61,7 +62,7 @@ class Steering:
         self._courses = [Course(one) for one in plans]
         self._settings, self._judgement = settings, judgement
         self._find, self._began_s, self._look = find, began_s, look
-        self._tell, self._end = tell, end
+        self._tell, self._end, self._every_s = tell, end, every_s
         self._greenlet = gevent.spawn(self._steer)
 
     def stop(self) -> None:
@@ -89,8 +90,8 @@ class Steering:
                     self._watch(one, view)
             if again or self.courses() != before:
                 self._tell(self.courses())
-            next_s = now_s + _EVERY_S if again else next_s
-            gevent.sleep(_TICK_S)
+            next_s = now_s + self._every_s if again else next_s
+            gevent.sleep(min(_TICK_S, self._every_s))
 
     def _find_pairs(self) -> None:
         """Which versions are compared. The server is asked where only it knows."""
