@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.measured import MS, sample
 from tests.unit.planted import view_of
-from tfs_locust.judge.lifecycle import Lifecycle, Pair, look
+from tfs_locust.judge.canary import Pair
+from tfs_locust.judge.lifecycle import Lifecycle, look
 from tfs_locust.judge.moments import ROLLBACK, Mark
 from tfs_locust.judge.rollback import why_give_up
 from tfs_locust.judge.slo import parse_objectives

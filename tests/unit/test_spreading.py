@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.metadata import Tensors, grpc_metadata, rest_metadata, signature_def
 from tests.unit.user_classes import user_class
-from tfs_locust.judge.lifecycle import Pair
+from tfs_locust.judge.canary import Pair
 from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.scenario import Scenario

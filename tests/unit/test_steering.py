@@ -14,7 +14,7 @@ import pytest
 from tests.unit.measured import MS, sample
 from tests.unit.planted import view_of
 from tests.unit.user_classes import user_class
-from tfs_locust.judge.lifecycle import Pair
+from tfs_locust.judge.canary import Pair
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.tally import Tally
 from tfs_locust.measure.view import View

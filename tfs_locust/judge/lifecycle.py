@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tfs_locust.judge.availability import Availability, availability_of
-from tfs_locust.judge.canary import CONFIDENCE, Canary, compare_versions, versions_of
+from tfs_locust.judge.canary import CONFIDENCE, Canary, Pair, compare_versions, versions_of
 from tfs_locust.judge.first_touch import FirstTouch, first_touch
 from tfs_locust.judge.moments import Mark, Poll
 from tfs_locust.judge.outages import Outage, find_outages
@@ -18,15 +18,6 @@ from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
 
 _NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two versions of a model that are to be compared."""
-
-    model: str
-    baseline: str
-    canary: str
 
 
 @dataclass(frozen=True, slots=True)

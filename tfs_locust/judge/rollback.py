@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tfs_locust.judge.availability import availability_of
 from tfs_locust.judge.binomial import Decision
-from tfs_locust.judge.canary import Finding, compare_versions
-from tfs_locust.judge.lifecycle import Lifecycle, Pair
+from tfs_locust.judge.canary import Finding, Pair, errors_of, fails_more
 from tfs_locust.judge.slo import RATIO, Objective
-from tfs_locust.judge.verdict import describe, hopeless, judge_all
+from tfs_locust.judge.stability import judge_ratio
+from tfs_locust.judge.verdict import describe, hopeless
 from tfs_locust.measure.numbers import percent
 from tfs_locust.measure.view import View
 
@@ -28,16 +27,15 @@ def why_give_up(
     """A sentence for each thing that is surely wrong with the canary; none where there is none yet. ``times_asked``
     counts from 1."""
     sure = 1 - (1 - confidence) / (times_asked * (times_asked + 1))
-    compared = compare_versions(view, pair.model, pair.baseline, pair.canary, confidence=sure)
-    found = Lifecycle((), (), availability_of(view), (compared,))
     own = [one for one in objectives if _is_of(one, pair)]
-    ratios = [one for one in own if one.metric == RATIO]
-    broken = [one for one in judge_all(view, ratios, sure, lifecycle=found) if one.state is Decision.FAIL]
+    ratios = [judge_ratio(view, one, [pair], sure) for one in own if one.metric == RATIO]
+    broken = [one for one in ratios if one.state is Decision.FAIL]
     broken += hopeless(view, [one for one in own if one.metric != RATIO], sure)
     reasons = [describe(one) for one in broken]
-    if compared.fails_more is Finding.WORSE:
-        rates = (percent(one.value) for one in (compared.canary_errors, compared.baseline_errors))
-        reasons.append("{} of its requests fail, {} of the baseline's".format(*rates))
+    canary, baseline = (errors_of(view, pair.model, version, sure) for version in (pair.canary, pair.baseline))
+    if fails_more(canary, baseline) is Finding.WORSE:
+        rates = f"{percent(canary.value)} of its requests fail, {percent(baseline.value)} of the baseline's"
+        reasons.append(rates)
     return tuple(reasons)
 
 

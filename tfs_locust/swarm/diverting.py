@@ -14,7 +14,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from tfs_locust.judge.lifecycle import Pair
+from tfs_locust.judge.canary import Pair
 from tfs_locust.swarm.blueprint import Blueprint
 from tfs_locust.swarm.measurement import Measurement, end_run, measurement_of, predict_users
 from tfs_locust.swarm.scenario import Scenario

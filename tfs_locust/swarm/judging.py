@@ -12,10 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfs_locust.judge.canary import Pair
 from tfs_locust.judge.capacity import CapacityRun
 from tfs_locust.judge.decide import Judged
 from tfs_locust.judge.found import judge_search, search_so_far
-from tfs_locust.judge.lifecycle import Lifecycle, Pair, look
+from tfs_locust.judge.lifecycle import Lifecycle, look
 from tfs_locust.judge.moments import Mark, Poll, remember
 from tfs_locust.judge.series import Series
 from tfs_locust.judge.slo import Objective

@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 from gevent.pool import Pool as Greenlets
 
-from tfs_locust.judge.lifecycle import Pair
+from tfs_locust.judge.canary import Pair
 from tfs_locust.load.corpus import CorpusError, Payload
 from tfs_locust.load.pool import MOST_BYTES
 from tfs_locust.load.traffic import newest_two

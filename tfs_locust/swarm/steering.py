@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import gevent
 
-from tfs_locust.judge.lifecycle import Pair
+from tfs_locust.judge.canary import Pair
 from tfs_locust.judge.moments import ROLLBACK, SHARE
 from tfs_locust.judge.rollback import why_give_up
 from tfs_locust.measure.view import View
