@@ -109,8 +109,9 @@ def open_spread(
     stock.turn(offset)
     room, shared = Room(most_bytes), stock.held
     scenarios = []
-    for one, signature in zip(plans, signatures, strict=True):
-        scenario = scenario_for(one, transport, signature, pool=iter(()), stock=stock, offset=offset)
+    for place, (one, signature) in enumerate(zip(plans, signatures, strict=True)):
+        # not all are to have the same of their answers checked
+        scenario = scenario_for(one, transport, signature, pool=iter(()), stock=stock, offset=offset + place)
         scenario.spec = spec_field(one.target) if grpc else b""
         make = partial(_prepared, transport, scenario.path, scenario.spec)
         scenario.pool = circle(shared, make, room) if stock.whole else map(make, stock)
