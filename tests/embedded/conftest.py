@@ -35,17 +35,17 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(folder: Path, flags: Mapping[str, object]) -> Iterator[RunningServer]:
+def running_server(folder: Path, flags: Mapping[str, object], *, within_s: float = _START_S) -> Iterator[RunningServer]:
     """Start a server with ``flags`` and wait until it is ready; it is killed in the end."""
     ready, output = folder / "ready.json", folder / "output.txt"
     settings = {"port": 0, "rest_api_port": 0, "ready_file": ready, **flags}
     command = [sys.executable, "-m", "tfs_locust.embedded.server", *(f"--{k}={v}" for k, v in settings.items())]
     with output.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, text=True) as process:
         try:
-            deadline = time.monotonic() + _START_S
+            deadline = time.monotonic() + within_s
             while not ready.exists():
                 assert process.poll() is None, output.read_text()
-                assert time.monotonic() < deadline, f"not ready in {_START_S} s: {output.read_text()}"
+                assert time.monotonic() < deadline, f"not ready in {within_s} s: {output.read_text()}"
                 time.sleep(0.02)
             ports = json.loads(ready.read_text())
             assert ports["pid"] == process.pid

@@ -9,11 +9,12 @@ import pytest
 from selenium import webdriver
 
 from tests.browser import browser, needs_browser
-from tests.report.runs import run
+from tests.report.runs import MANIFEST, run
 from tests.report.stability_runs import OBJECTIVES, eventful, eventful_result
 from tests.report.test_page import ask, show
 from tests.report.test_renderings import Page, plots
 from tests.unit.measured import MS, SECOND, sample, told
+from tfs_locust.judge.lifecycle import look
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.judge.verdict import judge
 from tfs_locust.measure.aggregate import Aggregate
@@ -90,6 +91,28 @@ def test_it_is_told(result: Result) -> None:
     nothing = build(view, judge(view, ()), {})
     assert not [line for line in closing_table(quiet).splitlines() if line.startswith(("available", "outage"))]
     assert "Versions and outages" not in page(nothing)
+
+
+def test_the_first_answers_of_many_models_are_told() -> None:
+    """Where there are more than a few; of two versions nobody asks how late the first answer was."""
+    for models, is_told in ((6, True), (2, False)):
+        tally = Tally("w", 1, origin_ns=0)
+        for lap in range(3):
+            for number in range(models):
+                response_ms = 90 if number == 1 and not lap else 50 if not lap else 4
+                tally.started += 1
+                tally.record(sample(response_ms * MS, due_ns=lap * SECOND, model=f"m_{number}", version="1"))
+        aggregate = Aggregate()
+        aggregate.accept(told(tally, final=True))
+        view = aggregate.view()
+        result = build(view, judge(view, ()), MANIFEST, {"lifecycle": section(view, look(view))})
+        sentence = (
+            "first answers of 6 models and versions: p50 / p99 50 ms / 90 ms, those after them 4 ms / 4 ms; the "
+            "slowest in 90 ms (m_1:1)"
+        )
+        assert (sentence in closing_table(result)) is is_told
+        assert (sentence in " ".join(Page(page(result)).text)) is is_told
+        assert result["lifecycle"]["first_touch"]["targets"] == models
 
 
 def test_objectives_are_told_with_their_units(result: Result) -> None:

@@ -61,7 +61,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 46
+    assert len(actions) == 49
     assert all(action.help for action in actions)
     of_the_process = {
         "tfs_markdown",

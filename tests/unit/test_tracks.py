@@ -13,7 +13,7 @@ from tfs_locust.measure.sample import Outcome, Sample
 from tfs_locust.measure.spell import MOST_SPELLS, Spell
 from tfs_locust.measure.stint import FIRST_ANSWERS, SILENCE_NS, Served, Stint, StintKey, joined, merge_stints
 from tfs_locust.measure.tally import Tally, unsent
-from tfs_locust.measure.tracks import MOST_RETURNS, MOST_VERSIONS, OTHERS
+from tfs_locust.measure.tracks import FEWER_ANSWERS, MOST_CLOSELY, MOST_RETURNS, MOST_VERSIONS, OTHERS
 
 answers = st.lists(
     st.tuples(st.sampled_from(["1", "2", "3"]), st.integers(1, 3 * SECOND), st.integers(1, 40).map(lambda n: n * MS)),
@@ -96,17 +96,30 @@ def test_first_answers_are_those_that_ended_first() -> None:
 
 
 def test_versions_are_bounded_and_nothing_is_lost() -> None:
-    """Of a thousand versions the last are counted together, and a version that comes and goes has stints until too many
+    """Of very many versions the last are counted together, and a version that comes and goes has stints until too many
     have been."""
-    tally = Tally("w", 1, origin_ns=0)
-    for number in range(1000):
+    tally, versions = Tally("w", 1, origin_ns=0), MOST_VERSIONS + 100
+    for number in range(versions):
         tally.record(sample(MS, due_ns=number * MS, version=str(number)))
     for number in range(1000):
         tally.record(sample(MS, due_ns=(number + 1) * 3 * SECOND, version="0"))
     stints = tally.tracks.stints()
     assert len(stints) == MOST_VERSIONS + 1 + MOST_RETURNS
-    assert stints[StintKey(OTHERS, "", 0)].answers == 1000 - MOST_VERSIONS
-    assert sum(stint.answers for stint in stints.values()) == 2000
+    assert stints[StintKey(OTHERS, "", 0)].answers == versions - MOST_VERSIONS
+    assert sum(stint.answers for stint in stints.values()) == versions + 1000
+
+
+def test_the_first_versions_are_kept_closely() -> None:
+    """Of the others fewer first answers are kept, those that ended first, and the timeline has them in one place."""
+    tally = Tally("w", 1, origin_ns=0)
+    for lap in range(20):
+        for number in range(MOST_CLOSELY + 2):
+            tally.record(sample((lap + 1) * MS, due_ns=lap * MS, version=str(number)))
+    stints, (second,) = tally.tracks.stints(), tally.seconds.values()
+    assert len(stints[StintKey("resnet", "0", 0)].firsts) == 20
+    last = stints[StintKey("resnet", str(MOST_CLOSELY + 1), 0)]
+    assert (last.answers, [time for _, time in last.firsts]) == (20, [(lap + 1) * 1000 for lap in range(FEWER_ANSWERS)])
+    assert (len(second.answers), second.answers["others:"]) == (MOST_CLOSELY + 1, 40)
 
 
 def test_a_live_report_tells_of_stints_that_changed() -> None:

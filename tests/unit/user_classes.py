@@ -6,7 +6,7 @@ from typing import Any
 
 _OPEN = (
     "model", "version", "version_label", "signature", "rows", "payload", "payloads", "timeout_s", "slo", "expect",
-    "arrival", "max_in_flight",
+    "arrival", "max_in_flight", "traffic", "canary_ramp", "against",
 )  # fmt: skip
 
 

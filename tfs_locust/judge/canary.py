@@ -48,6 +48,15 @@ class Finding(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """Two versions of a model that are to be compared."""
+
+    model: str
+    baseline: str
+    canary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ratio:
     """The canary's number by the baseline's, with two-sided confidence bounds; None where there is none."""
 
@@ -95,7 +104,7 @@ def compare_versions(
 ) -> Canary:
     """Requests of two versions of a model after the warm-up, of all user classes."""
     own, other = service_times(view, model, canary), service_times(view, model, baseline)
-    own_errors, other_errors = (_errors(view, model, version, confidence) for version in (canary, baseline))
+    own_errors, other_errors = (errors_of(view, model, version, confidence) for version in (canary, baseline))
     mean = mean_ratio(own, other, confidence)
     return Canary(
         model=model,
@@ -108,11 +117,11 @@ def compare_versions(
         baseline_errors=other_errors,
         canary_errors=own_errors,
         slower=_slower(mean, tolerance),
-        fails_more=_fails_more(own_errors, other_errors),
+        fails_more=fails_more(own_errors, other_errors),
     )
 
 
-def compared_at(view: View, canary: Canary, statistic: Fraction | str, confidence: float) -> Ratio:
+def compared_at(view: View, canary: Canary | Pair, statistic: Fraction | str, confidence: float) -> Ratio:
     """The canary's quantile, or its ``mean``, by the baseline's."""
     own, other = (service_times(view, canary.model, version) for version in (canary.canary, canary.baseline))
     if isinstance(statistic, Fraction):
@@ -207,7 +216,8 @@ def _last(n: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _errors(view: View, model: str, version: str, confidence: float) -> Share:
+def errors_of(view: View, model: str, version: str, confidence: float) -> Share:
+    """What failed of the requests of a version, after the warm-up."""
     failed = _cell(view, model, version, well=False).count
     requests = failed + _cell(view, model, version, well=True).count
     each = 1 - (1 - confidence) / 2
@@ -225,7 +235,8 @@ def _slower(ratio: Ratio, tolerance: float) -> Finding:
     return Finding.NOT_WORSE if ratio.upper <= 1 + tolerance else Finding.OPEN
 
 
-def _fails_more(own: Share, other: Share) -> Finding:
+def fails_more(own: Share, other: Share) -> Finding:
+    """Whether the first has a higher error rate than the second."""
     if not own.requests or not other.requests:
         return Finding.OPEN
     if own.lower > other.upper + _ERROR_TOLERANCE:

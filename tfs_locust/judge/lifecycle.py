@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tfs_locust.judge.availability import Availability, availability_of
-from tfs_locust.judge.canary import CONFIDENCE, Canary, compare_versions, side_by_side, versions_of
+from tfs_locust.judge.canary import CONFIDENCE, Canary, Pair, compare_versions, side_by_side, versions_of
+from tfs_locust.judge.first_touch import FirstTouch, first_touch
 from tfs_locust.judge.moments import Mark, Poll
 from tfs_locust.judge.outages import Outage, find_outages
 from tfs_locust.judge.slo import Objective
@@ -20,15 +21,6 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two versions of a model that are to be compared."""
-
-    model: str
-    baseline: str
-    canary: str
-
-
-@dataclass(frozen=True, slots=True)
 class Lifecycle:
     """All that was found in a run."""
 
@@ -37,6 +29,7 @@ class Lifecycle:
     availability: Availability
     canaries: tuple[Canary, ...] = ()
     marks: tuple[Mark, ...] = ()
+    first_touch: FirstTouch | None = None
 
 
 def look(
@@ -46,17 +39,23 @@ def look(
     polls: Iterable[Poll] = (),
     objectives: Iterable[Objective] = (),
     pairs: Sequence[Pair] | None = None,
+    steered: Collection[str] = (),
     confidence: float = CONFIDENCE,
 ) -> Lifecycle:
     """What is found in a view with its timeline.
 
     ``pairs`` are the versions to compare. Without them each model of which exactly two versions served side by side is
-    compared, the higher number as the canary; versions that a switch lies between did not, and are not.
+    compared, the higher number as the canary; versions that a switch lies between did not, and are not. ``steered``
+    are models of which the client chose the versions: that one falls silent then tells of no switch.
     """
     end_ns = view.run_from_ns + view.load_ns
     sent = {key: cell.count for key, cell in view.cells.items() if key.key.outcome is not Outcome.UNSENT}
     failures = sum(count for key, count in sent.items() if key.key.outcome is not Outcome.OK)
-    found = tuple(figure(one, view.timeline, end_ns) for one in attempts(view.stints, marks, polls))
+    found = tuple(
+        figure(one, view.timeline, end_ns)
+        for one in attempts(view.stints, marks, polls)
+        if one.model not in steered or one.found_by != "answers"
+    )
     return Lifecycle(
         switches=found,
         outages=find_outages(
@@ -74,6 +73,7 @@ def look(
             for one in (_pairs(view, found) if pairs is None else pairs)
         ),
         marks=tuple(sorted(marks, key=lambda one: one.at_ns)),
+        first_touch=first_touch(view.stints),
     )
 
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 SWITCH = "switch"
 """The kind of a mark that triggers the switch to a version; other kinds are only shown."""
+SHARE = "share"
+"""A canary's share of the traffic has changed."""
+ROLLBACK = "rollback"
+"""A canary was given up, for what ``text`` says: the run fails."""
 AVAILABLE = "AVAILABLE"
 END = "END"
 

@@ -17,10 +17,10 @@ Nothing to judge is never a pass: a run without a switch says nothing of switche
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tfs_locust.judge.binomial import Decision, lower_bound
-from tfs_locust.judge.canary import Canary, Ratio, compared_at
+from tfs_locust.judge.canary import Canary, Pair, Ratio, compared_at
 from tfs_locust.judge.decide import Judged, share_evidence, why_open
 from tfs_locust.judge.lifecycle import Lifecycle
 from tfs_locust.judge.slo import RATIO, Objective
@@ -46,7 +46,7 @@ def judge_stability(view: View, objective: Objective, lifecycle: Lifecycle | Non
         share = lifecycle.availability.by_second
         return _open(objective, "no whole second of load") if share is None else _plain(objective, share)
     if objective.metric == RATIO:
-        return _ratio(view, objective, lifecycle, confidence)
+        return judge_ratio(view, objective, lifecycle.canaries, confidence)
     if objective.metric == "recovery_time":
         return _recovery(objective, lifecycle)
     switches = [one for one in lifecycle.switches if _covers(objective, one.model, one.to_version)]
@@ -140,8 +140,9 @@ def _slowest(
     return Judged(objective, Decision.PASS, slowest, bound_s, None, "")
 
 
-def _ratio(view: View, objective: Objective, lifecycle: Lifecycle, confidence: float) -> Judged:
-    canaries = [one for one in lifecycle.canaries if _covers(objective, one.model, one.canary)]
+def judge_ratio(view: View, objective: Objective, pairs: Iterable[Canary | Pair], confidence: float) -> Judged:
+    """Whether all of these pairs that the objective is about keep to its ratio."""
+    canaries = [one for one in pairs if _covers(objective, one.model, one.canary)]
     if not canaries:
         return _open(objective, "no two versions of a model served side by side")
     ratios = [(compared_at(view, one, objective.statistic, confidence), one) for one in canaries]
@@ -161,7 +162,7 @@ def _state(objective: Objective, ratio: Ratio) -> Decision:
     return Decision.UNDECIDED
 
 
-def _of_canary(ratio: Ratio, canary: Canary, confidence: float) -> str:
+def _of_canary(ratio: Ratio, canary: Canary | Pair, confidence: float) -> str:
     versions = f"version {canary.canary} by version {canary.baseline} of {canary.model}"
     if ratio.lower is None and ratio.upper is None:
         return f"{versions}: too few requests"

@@ -15,6 +15,7 @@ from fractions import Fraction
 from tfs_locust.judge.binomial import Decision
 from tfs_locust.judge.decide import CONFIDENCE, Judged, judge_objective
 from tfs_locust.judge.lifecycle import Lifecycle
+from tfs_locust.judge.moments import ROLLBACK
 from tfs_locust.judge.series import Series, judge_series
 from tfs_locust.judge.slo import SERIES, Objective
 from tfs_locust.judge.stability import judge_stability, told
@@ -100,6 +101,8 @@ def judge(
     limits = limits or Limits()
     judged = judge_all(view, objectives, confidence, series, lifecycle)
     broken = [f"objective-failed: {describe(one)}" for one in judged if one.state is Decision.FAIL]
+    marks = () if lifecycle is None else lifecycle.marks
+    broken += [f"canary-given-up: {one.text}" for one in marks if one.kind == ROLLBACK]
     undecided = [f"undecided: {describe(one)}" for one in judged if one.state is Decision.UNDECIDED]
     doubts = list(_doubts(view, objectives, limits, ended=ended))
     if aborted:

@@ -60,7 +60,9 @@ class Key(NamedTuple):
     """``grpc`` or ``rest``."""
     model: str
     version: str
-    """The version that answered, in digits; where no answer tells (REST, failures) the one asked for; else empty."""
+    """The version that answered, in digits. Where no answer tells (REST, failures) the one asked for: a number; for a
+    label over gRPC the version that it stood for when it last answered, over REST ``@`` and the label, since nobody
+    tells which version that is; else empty."""
     outcome: Outcome
 
 

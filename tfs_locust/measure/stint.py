@@ -47,16 +47,17 @@ class Stint:
     answers: int = 0
     """That ended well; others tell no version."""
     firsts: list[tuple[int, int]] = field(default_factory=list)
-    """The end and the response time, in whole microseconds, of the :data:`FIRST_ANSWERS` that ended first, rising."""
+    """The end and the response time, in whole microseconds, of the :data:`FIRST_ANSWERS` that ended first, rising; of a
+    worker that has many versions maybe fewer (:mod:`tfs_locust.measure.tracks`)."""
 
-    def record(self, at_ns: int, response_ns: int) -> None:
-        """Count an answer, the first ones with their times."""
+    def record(self, at_ns: int, response_ns: int, most: int = FIRST_ANSWERS) -> None:
+        """Count an answer, the first ``most`` with their times."""
         self.answers += 1
         self.first_ns = min(self.first_ns, at_ns)
         self.last_ns = max(self.last_ns, at_ns)
-        if len(self.firsts) < FIRST_ANSWERS or at_ns // 1000 < self.firsts[-1][0]:
+        if len(self.firsts) < most or at_ns // 1000 < self.firsts[-1][0]:
             insort(self.firsts, (at_ns // 1000, response_ns // 1000))
-            del self.firsts[FIRST_ANSWERS:]
+            del self.firsts[most:]
 
     def merge(self, other: Stint) -> None:
         """Count in what ``other`` counted, the same version's answers at another worker."""

@@ -1,8 +1,9 @@
 """What a worker keeps beside its counts, to the nanosecond: which version answered when, and when nothing ended well.
 
-Bounded for any length of run: versions beyond the first :data:`MOST_VERSIONS` are counted as :data:`OTHERS`, and when
-no :data:`MOST_RETURNS` are left a version that answers again continues its last stint. A request looks up where it
-belongs when its kind changes, and not again.
+Bounded for any length of run: versions beyond the first :data:`MOST_CLOSELY` have fewer first answers kept and no place
+of their own in the timeline, those beyond :data:`MOST_VERSIONS` are counted as :data:`OTHERS` altogether, and when no
+:data:`MOST_RETURNS` are left a version that answers again continues its last stint. A request looks up where it belongs
+when its kind changes, and not again.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from tfs_locust.measure.sample import Key, Outcome
 from tfs_locust.measure.spell import Flow, Longest, Spell
 from tfs_locust.measure.stint import FIRST_ANSWERS, SILENCE_NS, Served, Stint, StintKey
 
-MOST_VERSIONS = 256
+MOST_VERSIONS = 2048
+"""Each costs a worker a kilobyte, and a live report 150 bytes if it answered since the last."""
+MOST_CLOSELY = 256
+"""Each costs ten times as much, and an entry in every second of the timeline besides."""
+FEWER_ANSWERS = 10
 MOST_RETURNS = 256
 """Stints of versions that had answered before, of all versions together."""
 MOST_FLOWS = 256
 OTHERS = "others"
+OTHERS_NAME = str(Served(OTHERS, ""))
+"""In the timeline."""
 
 
 class Track:
     """The answers of one version of one model at this worker: its stints, the last of them at hand."""
 
-    __slots__ = ("_tracks", "name", "settled", "stint", "stints")
+    __slots__ = ("_first_answers", "_tracks", "name", "settled", "stint", "stints")
 
-    def __init__(self, name: str, tracks: Tracks) -> None:
+    def __init__(self, name: str, tracks: Tracks, first_answers: int = FIRST_ANSWERS) -> None:
         self.name = name
         """What answers are counted under in the timeline."""
         self.stints: list[Stint] = []
@@ -35,6 +42,7 @@ class Track:
         self.settled = False
         """Its first answers are all there."""
         self._tracks = tracks
+        self._first_answers = first_answers
 
     def record(self, at_ns: int, response_ns: int) -> None:
         """Count an answer of any kind, also the first, and one after a silence."""
@@ -43,8 +51,8 @@ class Track:
             self._tracks.returns_left -= bool(self.stints)
             self.stint = Stint(at_ns, at_ns)
             self.stints.append(self.stint)
-        self.stint.record(at_ns, response_ns)
-        self.settled = len(self.stint.firsts) >= FIRST_ANSWERS
+        self.stint.record(at_ns, response_ns, self._first_answers)
+        self.settled = len(self.stint.firsts) >= self._first_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,9 @@ class Tracks:
         if track is None:
             if len(self._tracks) >= MOST_VERSIONS:
                 served = Served(OTHERS, "")
-            track = self._tracks.setdefault(served, Track(str(served), self))
+            closely = len(self._tracks) < MOST_CLOSELY
+            made = Track(str(served), self) if closely else Track(OTHERS_NAME, self, FEWER_ANSWERS)
+            track = self._tracks.setdefault(served, made)
         return track
 
     def _flow(self, key: Key) -> Flow:

@@ -55,6 +55,7 @@ def page(result: Result) -> str:
         happened=lifecycle.happened,
         outage_sentence=lifecycle.outage_sentence,
         canary_sentence=lifecycle.canary_sentence,
+        first_touch_lines=lifecycle.first_touch_lines,
         inline=lambda name: Markup(_part(name)),  # noqa: S704  # our own files
     )
     return environment.get_template("page.html.j2").render(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tfs_locust.judge.availability import Availability
 from tfs_locust.judge.canary import Canary, Finding, Ratio, Share
+from tfs_locust.judge.first_touch import FirstTouch, Times
 from tfs_locust.judge.lifecycle import Lifecycle
 from tfs_locust.judge.moments import Mark
 from tfs_locust.judge.outages import Outage
@@ -23,6 +24,8 @@ _MOST_DRAWN = 12
 """Versions whose answers are told second by second: those that answered most."""
 _MOST_TOLD = 5
 """Switches or outages that are told one by one on the terminal."""
+_MANY = 5
+"""Models and versions of which the first answers are told on the terminal."""
 _Value = TypeVar("_Value")
 
 
@@ -51,6 +54,7 @@ def section(view: View, found: Lifecycle) -> Section:
             {"second": one.at_ns / _NS, "kind": one.kind, "text": one.text, "model": one.model, "version": one.version}
             for one in found.marks
         ],
+        "first_touch": None if found.first_touch is None else asdict(found.first_touch),
         "versions": _versions(view),
     }
 
@@ -104,7 +108,14 @@ def lifecycle_of(result: Mapping[str, Any]) -> Lifecycle | None:
             Mark(round(one["second"] * _NS), one["kind"], one["text"], one["model"], one["version"])
             for one in told["marks"]
         ),
+        first_touch=_read_first_touch(told.get("first_touch")),
     )
+
+
+def _read_first_touch(told: Section | None) -> FirstTouch | None:
+    if told is None:
+        return None
+    return _read(FirstTouch, told, **{name: Times(**told[name]) for name in ("first", "later")})
 
 
 def _read(kind: type[_Value], told: Mapping[str, Any], **more: Any) -> _Value:
@@ -115,7 +126,7 @@ def _read(kind: type[_Value], told: Mapping[str, Any], **more: Any) -> _Value:
 def happened(result: Mapping[str, Any]) -> bool:
     """Whether there is more to tell than how available the server was."""
     told = result.get("lifecycle") or {}
-    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks"))
+    return any(told.get(name) for name in ("switches", "outages", "canaries", "marks")) or bool(first_touch_lines(told))
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
@@ -126,7 +137,8 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return [
         *_few([switch_sentence(one) for one in told["switches"]], _rate(told["switches"]), "switches"),
         *_few([outage_sentence(one) for one in told["outages"]], "", "outages"),
-        *(canary_sentence(one) for one in told["canaries"]),
+        *_few([canary_sentence(one) for one in told["canaries"]], "", "canaries"),
+        *first_touch_lines(told),
         availability_sentence(told["availability"]),
     ]
 
@@ -199,6 +211,22 @@ def canary_sentence(one: Section) -> str:
         f"({units.number(mean['lower'])} to {units.number(mean['upper'])} at {units.share(one['confidence'])} "
         f"confidence): {verdict}{errors}"
     )
+
+
+def first_touch_lines(told: Section) -> list[str]:
+    """How late the first answers of many models and versions were, in a sentence; none where there are few."""
+    one = told.get("first_touch")
+    if one is None or one["targets"] < _MANY:
+        return []
+    first, later = (
+        " / ".join("?" if one[which][name] is None else units.duration(one[which][name]) for name in ("p50_s", "p99_s"))
+        for which in ("first", "later")
+    )
+    slowest = f"{one['slowest_model']}:{one['slowest_version'] or '?'}"
+    return [
+        f"first answers of {units.count(one['targets'])} models and versions: p50 / p99 {first}, those after them "
+        f"{later}; the slowest in {units.duration(one['first']['max_s'])} ({slowest})"
+    ]
 
 
 def availability_sentence(one: Section) -> str:

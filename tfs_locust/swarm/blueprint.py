@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tfs_locust.judge.slo import Objective, ObjectiveError, parse_objectives
 from tfs_locust.load.arrival import Arrival
+from tfs_locust.load.ramp import Ramp
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
+from tfs_locust.load.traffic import Traffic
 from tfs_locust.swarm.arrivals import arrival_of
 from tfs_locust.swarm.settings import BETWEEN, Settings, SettingsError
+from tfs_locust.swarm.traffics import traffic_of
 from tfs_locust.swarm.values import HIGHEST_VERSION, LONGEST_S
 from tfs_locust.tfserving.expectation import ExpectationError, Expected, expectations
 from tfs_locust.tfserving.signature import DEFAULT_SIGNATURE
@@ -78,6 +81,10 @@ class Blueprint:
     arrival: Arrival
     max_in_flight: int
     """Of each user, in an open loop."""
+    traffic: Traffic | None = None
+    """Where requests go to several targets; ``target`` then only says which model and signature is meant."""
+    ramp: Ramp | None = None
+    """How the canary's share of the traffic goes up."""
     most_rows: int | None = None
     """A request of more is not sent: the server would refuse it."""
     against: Blueprint | None = None
@@ -120,6 +127,7 @@ def blueprint(
     except RowsError as error:
         problems.append(f"{user_class.__name__}: `rows`: {error}")
     arrival = arrival_of(user_class, settings, problems)
+    traffic, ramp = traffic_of(user_class, settings, problems)
     engine = settings.engine or WIRE
     if address is not None and (refused := refusal(address, engine, settings.connections)):
         problems.append(refused)
@@ -127,8 +135,8 @@ def blueprint(
         raise SettingsError(problems)
     target = Target(
         model=_first(user_class.model, settings.model) or DEFAULT_MODEL,
-        version=version,
-        label=label,
+        version=None if traffic else version,
+        label=None if traffic else label,
         signature=_first(user_class.signature, settings.signature) or DEFAULT_SIGNATURE,
     )
     tls: Tls | None = settings.tls if address.secure else None
@@ -149,6 +157,8 @@ def blueprint(
         expected=expected,
         arrival=arrival,
         max_in_flight=_first(user_class.max_in_flight, settings.max_in_flight) or DEFAULT_MAX_IN_FLIGHT,
+        traffic=traffic,
+        ramp=ramp,
     )
 
 

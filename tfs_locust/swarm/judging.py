@@ -12,10 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfs_locust.judge.canary import Pair
 from tfs_locust.judge.capacity import CapacityRun
 from tfs_locust.judge.decide import Judged
 from tfs_locust.judge.found import judge_search, search_so_far
-from tfs_locust.judge.lifecycle import Lifecycle, Pair, look
+from tfs_locust.judge.lifecycle import Lifecycle, look
 from tfs_locust.judge.moments import Mark, Poll, remember
 from tfs_locust.judge.series import Series
 from tfs_locust.judge.slo import Objective
@@ -63,6 +64,8 @@ class Judgement:
         """Unix time at which users were told to stop."""
         self.warm_at_s: float | None = None
         """When the warm-up of the last worker is over, by ``time.perf_counter``. None: no worker has said."""
+        self.first_warm_at_s: float | None = None
+        """The same, as it was first known: workers that come later do not put it off."""
         self.refused = False
         """It was ended because a process could not start it, or go on."""
         self.unwritten = False
@@ -73,6 +76,8 @@ class Judgement:
         """What it said of its versions."""
         self.pairs: list[Pair] | None = None
         """Versions to compare. None: of each model the two that served side by side."""
+        self.steered: set[str] = set()
+        """Models whose versions the client chooses."""
         self._began_ns = time.perf_counter_ns()
         self.zero_ns: int | None = None
         """When the first of the clocks began that answers are measured by, as near as reports tell; on our own."""
@@ -99,6 +104,7 @@ class Judgement:
             self.zero_ns = zero_ns if self.zero_ns is None else min(zero_ns, self.zero_ns)
             warm_at_s = time.perf_counter() + (snapshot.warmup_ns - snapshot.now_ns) / 1e9
             self.warm_at_s = max(self.warm_at_s or warm_at_s, warm_at_s)
+            self.first_warm_at_s = self.first_warm_at_s or warm_at_s
 
     def mark(
         self, kind: str, text: str = "", *, model: str = "", version: str = "", timeout_s: float | None = None
@@ -121,6 +127,7 @@ class Judgement:
             polls=[replace(one, at_ns=one.at_ns - ahead_ns) for one in self.polls],
             objectives=self.objectives,
             pairs=self.pairs,
+            steered=self.steered,
             confidence=confidence,
         )
 

@@ -32,6 +32,8 @@ from tfs_locust.swarm.recording import REPORT, Recorder
 from tfs_locust.swarm.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from tfs_locust.swarm.spreading import Turns
+    from tfs_locust.swarm.steering import Steering
     from tfs_locust.swarm.users import PredictUser
 
 DEFAULT_DRAIN_S = 10.0
@@ -57,6 +59,10 @@ class Measurement:
         """Where load is sent by schedules."""
         self.conductor: Conductor | None = None
         """Where a run is led that has one schedule for all."""
+        self.steering: Steering | None = None
+        """Where a run is led whose traffic goes to several targets."""
+        self.turns: dict[str, Turns] = {}
+        """Where load is sent, of the user classes with several targets."""
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
         self.stopper: gevent.Greenlet[..., None] | None = None
@@ -189,12 +195,18 @@ def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> 
         view = measurement.view()
         broken = [] if view is None else judgement.surely_broken(view)
         if broken:
-            _logger.error("ending the run: surely broken: %s", "; ".join(broken))
-            if getattr(environment.parsed_options, "headless", False):
-                runner.quit()
-            else:
-                runner.stop()
+            end_run(environment, f"surely broken: {'; '.join(broken)}")
             return
+
+
+def end_run(environment: Environment, why: str) -> None:
+    """End a run whose verdict is decided."""
+    runner = environment.runner
+    _logger.error("ending the run: %s", why)
+    if runner is not None and getattr(environment.parsed_options, "headless", False):
+        runner.quit()
+    elif runner is not None:
+        runner.stop()
 
 
 def predict_users(environment: Environment) -> list[type[PredictUser]]:

@@ -20,6 +20,7 @@ from tfs_locust.measure.paired import PairedKey
 from tfs_locust.swarm.blueprint import Blueprint, blueprint
 from tfs_locust.swarm.scenario import Ready, Scenario, asked, encoder, open_scenario, prepared, scenario_for, stocked
 from tfs_locust.swarm.settings import Settings, SettingsError
+from tfs_locust.swarm.spreading import asked_all, open_spread
 from tfs_locust.tfserving.signature import Signature
 from tfs_locust.transport.base import Transport
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
 
 _LEFT_OPEN = ("model", "version", "version_label", "signature", "timeout_s", "expect")
-_OF_PARTNER = ("rows", "payload", "payloads", "arrival", "max_in_flight")
+_OF_PARTNER = ("rows", "payload", "payloads", "arrival", "max_in_flight", "traffic", "canary_ramp")
 _ENV = "locustfiles/protocols.py takes them from TFS_GRPC_HOST and TFS_REST_HOST"
 
 
@@ -65,11 +66,11 @@ def with_compared(user_classes: list[type[PredictUser]]) -> list[type[PredictUse
 
 
 def with_others(scenarios: Iterable[Scenario]) -> list[Scenario]:
-    """The scenarios, each followed by the one it is compared with."""
+    """The scenarios, each followed by those of its targets and by the one it is compared with."""
     return [
         one
         for scenario in scenarios
-        for one in (scenario, scenario.pairing.other if scenario.pairing else None)
+        for one in (scenario, *scenario.targets, scenario.pairing.other if scenario.pairing else None)
         if one is not None
     ]
 
@@ -135,6 +136,8 @@ def check_pair(plan: Blueprint, transport_of: Callable[[Blueprint], Transport[An
     """Ask the server, or both, and make one payload, unless it would then be gone. Raises SettingsError."""
     if not is_read_once(plan.payload):
         open_pair(replace(plan, payloads=1), transport_of)
+    elif plan.traffic is not None:
+        asked_all(plan, transport_of(plan))
     elif plan.against is None:
         asked(plan, transport_of(plan))
     else:
@@ -151,7 +154,8 @@ def open_pair(
     """As :func:`open_scenario`, with the scenario that is compared opened too, on the same payloads."""
     theirs = plan.against
     if theirs is None:
-        return open_scenario(plan, transport_of(plan), offset=offset, pause=pause)
+        open_one = open_scenario if plan.traffic is None else open_spread
+        return open_one(plan, transport_of(plan), offset=offset, pause=pause)
     transports = [transport_of(plan), transport_of(theirs)]
     signatures = own_signature, other_signature = _asked_both(plan, theirs, transports)
     try:
@@ -228,7 +232,7 @@ def _filled(other: type[PredictUser], user_class: type[PredictUser]) -> Any:
     if other.version is not None or other.version_label is not None:
         said["version"] = said["version_label"] = None
     said |= {name: value for name in _LEFT_OPEN if (value := getattr(other, name)) is not None}
-    said |= dict.fromkeys(_OF_PARTNER)
+    said |= dict.fromkeys((*_OF_PARTNER, "against"))
     return SimpleNamespace(__name__=other.__name__, protocol=other.protocol, host=other.host, tasks=(), **said)
 
 

@@ -11,6 +11,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from tfs_locust.load.sources import brings_rows
+from tfs_locust.load.traffic import parse_traffic
 from tfs_locust.report.server import Watched
 from tfs_locust.swarm.arrivals import problems_of
 from tfs_locust.swarm.batching import Planned, batching_of, handed_out, planned, settled, setup_of, users_of
@@ -19,6 +20,7 @@ from tfs_locust.swarm.pairing import blueprint_of, hosts_of, problems_of_pairs
 from tfs_locust.swarm.server_watch import ServerWatch, pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError
 from tfs_locust.swarm.status_watch import StatusWatch, models_of
+from tfs_locust.swarm.traffics import problems_of_traffic
 
 if TYPE_CHECKING:
     from tfs_locust.swarm.users import PredictUser
@@ -52,6 +54,11 @@ def prepare(
     for user_class in user_classes:
         try:
             one = blueprint_of(user_class, settings, host, {} if leads else getattr(options, "tfs_hosts", {}))
+            if one.traffic is not None and one.traffic.auto_share is not None and not leads:
+                told = getattr(options, "tfs_found_traffic", {}).get(
+                    one.name
+                )  # by who leads, to workers that come later
+                one = one if told is None else replace(one, traffic=parse_traffic(told))
             plan = other_plan = None
             if leads:
                 users = users_of(user_class, environment.user_classes, total)
@@ -68,6 +75,7 @@ def prepare(
             found.plans[one.against.name] = other_plan
     arrivals = [one.arrival for one in found.blueprints.values()]
     found.problems += problems_of(arrivals, settings, getattr(options, "run_time", None))
+    found.problems += problems_of_traffic(list(found.blueprints.values()), settings)
     if leads:
         options.tfs_hosts = hosts_of(user_classes)  # as the next one
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options

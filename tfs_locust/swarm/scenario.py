@@ -33,6 +33,7 @@ from tfs_locust.transport.base import Reply, Transport, asking
 
 if TYPE_CHECKING:
     from tfs_locust.swarm.pairing import Pairing
+    from tfs_locust.swarm.spreading import Turns
 
 _NEVER = 1 << 62
 _CONTROL_TIMEOUT_S = 10.0
@@ -78,6 +79,14 @@ class Scenario:
     """Answers that were."""
     pairing: Pairing | None = None
     """What the requests are compared with, if anything."""
+    spec: bytes = b""
+    """Over gRPC the model_spec of bodies that go to one of several targets."""
+    targets: tuple[Scenario, ...] = ()
+    """Where there are several, a scenario for each: they send the requests, in turn."""
+    turns: Turns | None = None
+    """Whose turn it is of the targets."""
+    label_version: str = ""
+    """The version that answered last: what a label stands for."""
     _random: random.Random = field(default_factory=random.Random)
     _until_check: int = 0
     _versions: dict[bytes, str] = field(default_factory=dict)
@@ -92,6 +101,8 @@ class Scenario:
     def prepare(self, inputs: codec.Inputs | bytes) -> Ready:
         """A request from inputs (arrays by name) or an encoded body (taken as one row). Raises codec.CodecError."""
         if isinstance(inputs, bytes):
+            if self.spec:
+                inputs = self.spec + codec.without_spec(inputs)
             return self.transport.prepare(self.path, inputs), 1, len(inputs)
         inputs = {name: np.asarray(value) for name, value in inputs.items()}  # lists and numbers will do
         encode = codec.encode_grpc if self.protocol == "grpc" else codec.encode_rest
@@ -109,11 +120,11 @@ class Scenario:
         version = self.asked_version
         if self.protocol == "grpc" and reply.outcome is Outcome.OK:
             served = codec.served_version(reply.body, self._versions)
-            if version and served and served != version:
+            if self.target.version is not None and served and served != version:
                 detail = f"version {served} answered where {version} was asked"
                 reply = reply._replace(outcome=Outcome.BAD_ANSWER, detail=detail)
             else:
-                version = served
+                version = self.label_version = served
         key = self.key(version, reply.outcome)
         if reply.outcome is Outcome.OK:
             tail = codec.version_tail(reply.body) if self.protocol == "grpc" else b""
@@ -122,7 +133,9 @@ class Scenario:
 
     @property
     def asked_version(self) -> str:
-        """In digits; empty where none is asked for."""
+        """What stands for a version where no answer tells one; see :class:`Key`."""
+        if self.target.label is not None:
+            return self.label_version if self.protocol == "grpc" else f"@{self.target.label}"
         return "" if self.target.version is None else str(self.target.version)
 
     def key(self, version: str, outcome: Outcome) -> Key:
@@ -202,7 +215,7 @@ def scenario_for(
         target=plan.target,
         signature=signature,
         transport=transport,
-        path=_path(plan),
+        path=path_of(plan),
         timeout_s=plan.timeout_s,
         request_name=_request_name(plan.target),
         pool=pool,
@@ -213,6 +226,7 @@ def scenario_for(
         max_in_flight=plan.max_in_flight,
         check_share=plan.check,
         expected=plan.expected,
+        label_version=str(signature.version),
         _random=random.Random(f"{plan.seed} {offset}"),
     )
 
@@ -254,11 +268,12 @@ def _requests_of_a_mix(rows: Rows) -> int:
 
 def prepared(plan: Blueprint, transport: Transport[Any]) -> Callable[[Payload], Ready]:
     """What makes payloads ready for the plan's server."""
-    path = _path(plan)
+    path = path_of(plan)
     return lambda payload: (transport.prepare(path, payload.body), payload.rows, len(payload.body))
 
 
-def _path(plan: Blueprint) -> str:
+def path_of(plan: Blueprint) -> str:
+    """The gRPC method or URL path that predicts for the plan's target."""
     return PREDICT if plan.address.protocol == "grpc" else plan.address.prefix + plan.target.rest_path(":predict")
 
 

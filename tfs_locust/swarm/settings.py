@@ -18,7 +18,9 @@ from tfs_locust.judge.verdict import Limits
 from tfs_locust.load.arrival import Arrival
 from tfs_locust.load.profile import Profile
 from tfs_locust.load.profile_kinds import ProfileError, parse_profile
+from tfs_locust.load.ramp import Ramp
 from tfs_locust.load.rows import Rows
+from tfs_locust.load.traffic import Traffic
 from tfs_locust.swarm import values
 from tfs_locust.swarm.metrics_server import LOOPBACK, MetricsSettings
 from tfs_locust.swarm.server_settings import AUTO, base_url, gateway_url, read_pages, read_queries
@@ -86,6 +88,10 @@ class Settings:
     profile: Profile | None = None
     """Load over time."""
     find_capacity: bool = False
+    traffic: Traffic | None = None
+    canary_ramp: Ramp | None = None
+    canary_rollback: bool | None = None
+    """Whether a canary that is surely worse is given up; None: where there is a ramp."""
     search: dict[str, float] = field(default_factory=dict)
     """How, as the fields of SearchSettings, and of the Pace in it."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -160,6 +166,9 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         rate=read("rate", values.rate),
         max_in_flight=read("max-in-flight", values.at_least(1)),
         profile=_profile(options, problems),
+        traffic=read("traffic", values.traffic),
+        canary_ramp=read("canary-ramp", values.ramp),
+        canary_rollback=read("canary-rollback", values.on_or_off),
         find_capacity=bool(getattr(options, "tfs_find_capacity", False)),
         search=read_each("capacity-param", values.search) | _named("resolution", read("resolution", values.share)),
         batching_parameters_file=read("batching-parameters-file", values.readable),
@@ -184,6 +193,8 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
     if settings.version is not None and settings.version_label is not None:
         problems.append("--tfs-version and --tfs-version-label exclude each other: give one of them")
         settings = replace(settings, version_label=None)
+    if settings.traffic is not None and (settings.version is not None or settings.version_label is not None):
+        problems.append("--tfs-traffic says which versions: leave --tfs-version and --tfs-version-label out")
     if (settings.tls.certificate_file is None) != (settings.tls.key_file is None):
         problems.append("--tfs-tls-cert and --tfs-tls-key belong together: give both or neither")
     elif not any(problem.startswith("--tfs-tls") for problem in problems):

@@ -15,7 +15,9 @@ from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
 from tfs_locust.load.arrival import Arrival
+from tfs_locust.load.ramp import Ramp
 from tfs_locust.load.rows import Rows
+from tfs_locust.load.traffic import Traffic
 from tfs_locust.measure.sample import Key, Outcome, Sample
 from tfs_locust.swarm import ending, live_page, measurement, metrics, shapes, wiring  # noqa: F401 - four only listen
 from tfs_locust.swarm.lane import Lane
@@ -114,6 +116,11 @@ class PredictUser(User):
     model: str | None = None
     version: int | None = None
     version_label: str | None = None
+    traffic: str | Traffic | None = None
+    """Weights over several versions or labels, or over models and versions: ``"1:0.95,2:0.05"``,
+    ``"model_{0..49}/{1..12}; zipf(s=1.1)"`` (:mod:`tfs_locust.load.traffic`)."""
+    canary_ramp: str | Ramp | None = None
+    """The share of the traffic that the lesser of two versions has over time: ``"1%:30s,10%:1m,100%"``."""
     signature: str | None = None
     rows: int | str | Rows | None = None
     """Rows (examples) in each request: a number, a mix as text, or :func:`~tfs_locust.rows`."""
@@ -205,6 +212,8 @@ class PredictUser(User):
         scenario = self._scenario
         if scenario is None or self._killed:  # not prepared, which has been reported; or about to end
             raise StopUser
+        if scenario.turns is not None:
+            scenario = next(scenario.turns)
         return self._send(scenario, next(scenario.pool) if inputs is None else scenario.prepare(inputs), due_ns)
 
     def predict_both(self, inputs: Inputs | None = None, *, due_ns: int | None = None) -> tuple[Prediction, Prediction]:

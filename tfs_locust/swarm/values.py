@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfs_locust.load.arrival import HIGHEST_RATE, Arrival, ArrivalError, parse_arrival
+from tfs_locust.load.ramp import Ramp, RampError, parse_ramp
 from tfs_locust.load.rows import Rows, RowsError, parse_rows
+from tfs_locust.load.traffic import Traffic, TrafficError, parse_traffic
 from tfs_locust.transport.engine import ENGINES
 
 HIGHEST_VERSION = (1 << 63) - 1
@@ -54,6 +56,29 @@ def arrival(text: str) -> Arrival:
         return parse_arrival(text)
     except ArrivalError as error:
         raise ValueError(str(error).removeprefix(f"{text!r}: ")) from error
+
+
+def traffic(text: str) -> Traffic:
+    """Targets and weights (:mod:`tfs_locust.load.traffic`)."""
+    try:
+        return parse_traffic(text)
+    except TrafficError as error:
+        raise ValueError(str(error).removeprefix(f"{text!r}: ")) from error
+
+
+def ramp(text: str) -> Ramp:
+    """Stages of a canary's share (:mod:`tfs_locust.load.ramp`)."""
+    try:
+        return parse_ramp(text)
+    except RampError as error:
+        raise ValueError(str(error).removeprefix(f"{text!r}: ")) from error
+
+
+def on_or_off(text: str) -> bool:
+    """``on`` is True."""
+    if text.lower() not in {"on", "off"}:
+        raise ValueError("expected on or off")
+    return text.lower() == "on"
 
 
 def rate(text: str) -> float:

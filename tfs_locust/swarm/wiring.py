@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import gc
 import inspect
-import logging
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,15 +27,17 @@ from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 from tfs_locust.judge.slo import ObjectiveError
 from tfs_locust.report import files
 from tfs_locust.swarm import refusal
+from tfs_locust.swarm.announcing import announce
 from tfs_locust.swarm.batching import say
 from tfs_locust.swarm.blueprint import Blueprint, objectives_of
+from tfs_locust.swarm.diverting import follow, steer
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import conduct, open_loop
 from tfs_locust.swarm.options import add_options
 from tfs_locust.swarm.pairing import check_pair, open_pair, with_compared
 from tfs_locust.swarm.preparation import Preparation, Servers, prepare
 from tfs_locust.swarm.refilling import keep_filled
-from tfs_locust.swarm.scenario import Ready, Scenario
+from tfs_locust.swarm.scenario import Scenario
 from tfs_locust.swarm.settings import Settings, SettingsError, read_settings, told
 from tfs_locust.transport.base import Endpoint, Transport
 from tfs_locust.transport.engine import open_transport
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from locust import User
 
     from tfs_locust.swarm.users import PredictUser
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -136,6 +134,7 @@ def _open_on_test_start(environment: Environment, **_: Any) -> None:
             refusal.refuse(environment, list(dict.fromkeys(problems + preparation.problems)))
         else:
             conduct(environment, preparation.blueprints.values(), settings)
+            steer(environment, preparation.blueprints.values(), settings)
             _begin_to_watch(environment, preparation, settings)
         return
     run = _run_of(environment)
@@ -227,7 +226,7 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
             run.scenarios[user_class] = open_pair(
                 plan, partial(_transport, run.transports), offset=offset, pause=lambda: gevent.sleep(0)
             )
-            _say(plan, run.scenarios[user_class])
+            announce(plan, run.scenarios[user_class])
         except SettingsError as error:
             problems += error.problems
     if problems:
@@ -236,8 +235,10 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
         refusal.refuse(environment, list(dict.fromkeys(problems)))
         return
     open_loop(environment, run.scenarios.values(), settings)
+    follow(environment, run.scenarios.values())
     if not isinstance(environment.runner, WorkerRunner):
         conduct(environment, preparation.blueprints.values(), settings)
+        steer(environment, preparation.blueprints.values(), settings)
         _begin_to_watch(environment, preparation, settings)
 
 
@@ -264,40 +265,6 @@ def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> T
             use_gevent()
         transports[plan.endpoint] = open_transport(plan.address, plan.endpoint, plan.engine, plan.connections)
     return transports[plan.endpoint]
-
-
-def _say(plan: Blueprint, scenario: Scenario) -> None:
-    pairing = scenario.pairing
-    if pairing is None or plan.against is None:
-        _say_one(plan, scenario, scenario.stock.held)
-        return
-    _logger.info("%s: each payload is sent as %s sends it as well, to be compared", plan.name, plan.against.name)
-    for place, (one, its) in enumerate(((plan, scenario), (plan.against, pairing.other))):
-        _say_one(one, its, [pair[place] for pair in scenario.stock.held])
-
-
-def _say_one(plan: Blueprint, scenario: Scenario, held: Sequence[Ready]) -> None:
-    least, most = min(rows for _, rows, _ in held), max(rows for _, rows, _ in held)
-    _logger.info(
-        "%s: %s over %s to %s by the engine %s, %d payloads of %s rows, %.1f kB in all%s (%s)",
-        plan.name,
-        scenario.request_name,
-        scenario.protocol,
-        plan.endpoint.authority,
-        plan.engine,
-        len(held),
-        least if least == most else f"{least} to {most}",
-        sum(size for _, _, size in held) / 1000,
-        "" if scenario.stock.whole else ", and more as these are sent",
-        scenario.source,
-    )
-    for name in scenario.assumed:
-        _logger.warning(
-            "%s: input %r leaves inner dimensions open; they are taken as 1. Give them with --tfs-dim %s=N",
-            plan.name,
-            name,
-            name,
-        )
 
 
 events.init_command_line_parser.add_listener(_declare_options)

@@ -81,6 +81,32 @@ def encode_grpc(target: Target, signature: Signature, inputs: Inputs) -> bytes:
     return bytes(request.SerializeToString(deterministic=True))
 
 
+def spec_field(target: Target) -> bytes:
+    """The part of a serialised PredictRequest that names the target. With what :func:`without_spec` gives it makes a
+    whole one: a message is its fields, in any order (protobuf encoding specification)."""
+    return bytes(predict_pb2.PredictRequest(model_spec=target.model_spec()).SerializeToString(deterministic=True))
+
+
+def without_spec(body: bytes) -> bytes:
+    """A serialised PredictRequest without its model_spec, the other fields as they are. Raises CodecError."""
+    kept, position = b"", 0
+    try:
+        while position < len(body):
+            start = position
+            tag, position = _varint(body, position)
+            if tag & 7 != _LENGTH:
+                raise CodecError(f"the body is no PredictRequest: a field of wire type {tag & 7} at byte {start}")
+            length, position = _varint(body, position)
+            position += length
+            if tag != _REQUEST_SPEC_TAG:
+                kept += body[start:position]
+    except IndexError:
+        position = len(body) + 1
+    if position != len(body):
+        raise CodecError("the body is no PredictRequest: it is cut off")
+    return kept
+
+
 def decode_grpc(body: bytes) -> Answer:
     """The outputs in a serialised PredictResponse. Raises CodecError."""
     try:
@@ -94,6 +120,7 @@ def decode_grpc(body: bytes) -> Answer:
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MODEL_SPEC_TAG = 2 << 3 | _LENGTH
+_REQUEST_SPEC_TAG = 1 << 3 | _LENGTH
 
 
 def served_version(body: bytes, known: dict[bytes, str]) -> str:
