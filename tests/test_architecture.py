@@ -21,6 +21,7 @@ RANKS = {
     "load": 2,
     "transport": 2,
     "judge": 2,
+    "change": 2,
     "embedded": 2,
     "tfserving": 1,
     "measure": 0,

@@ -31,6 +31,7 @@ from tfs_locust.swarm.recording import REPORT, Recorder
 from tfs_locust.swarm.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from tfs_locust.swarm.changing import Changing
     from tfs_locust.swarm.users import PredictUser
 
 DEFAULT_DRAIN_S = 10.0
@@ -54,6 +55,8 @@ class Measurement:
         """Where load is sent by schedules."""
         self.conductor: Conductor | None = None
         """Where a run is led that has one schedule for all."""
+        self.changing: Changing | None = None
+        """Where a run is led that changes its server."""
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
         self.stopper: gevent.Greenlet[..., None] | None = None
@@ -107,6 +110,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     settings = read_settings(options)[0]
     longest_s = max(_longest_task_s(user_class, settings) for user_class in user_classes)
+    measurement.changing = None
     measurement.drain_s = longest_s if settings.drain_s is None else settings.drain_s
     try:
         measurement.objectives = objectives_of(with_compared(user_classes), settings)
@@ -183,6 +187,7 @@ def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> 
         view = measurement.view()
         broken = [] if view is None else judgement.surely_broken(view)
         if broken:
+            judgement.hopeless = True
             _logger.error("ending the run: surely broken: %s", "; ".join(broken))
             if getattr(environment.parsed_options, "headless", False):
                 runner.quit()
