@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,8 +57,9 @@ class Change(Protocol):
         """How long the server may take to follow."""
         ...
 
-    def prepare(self) -> None:
-        """All that takes time and the server does not notice. Comes before :meth:`do`."""
+    def prepare(self, unwanted: Callable[[], bool], /) -> None:
+        """All that takes time and the server does not notice. Comes before :meth:`do`, and is left off as soon as it
+        is unwanted."""
         ...
 
     def do(self) -> None:

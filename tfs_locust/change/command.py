@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tfs_locust.change.change import Wanted
@@ -38,7 +39,7 @@ class Command:
     def wanted_back(self) -> tuple[Wanted, ...]:
         return ()
 
-    def prepare(self) -> None:
+    def prepare(self, _: Callable[[], bool]) -> None:
         """Nothing."""
 
     def do(self) -> None:

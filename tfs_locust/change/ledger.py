@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from tfs_locust.change.change import Change, ChangeError
+from tfs_locust.change.change import Change
 
 
 class Ledger:
@@ -12,6 +13,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._open: list[Change] = []
+        self.not_put_back: list[str] = []
+        """A sentence for each that could not be taken back, with what is to be done by hand."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -21,22 +24,20 @@ class Ledger:
         self._open.append(change)
 
     def take_back(self, change: Change) -> None:
-        """Take it back now; nothing where that was done before. Raises ChangeError."""
+        """Take it back now; nothing where that was tried before. Raises ChangeError."""
         if any(one is change for one in self._open):
             self._open = [one for one in self._open if one is not change]
-            change.undo()
-
-    def take_all_back(self, say: Callable[[str], None] = lambda _: None) -> list[str]:
-        """Take back what there is; ``say`` is told each. Returns a sentence for each that did not come off, with what
-        is to be done by hand."""
-        problems = []
-        while self._open:
-            change = self._open.pop()
-            if not change.undoes:
-                continue
-            say(change.undoes)
             try:
                 change.undo()
-            except ChangeError as error:
-                problems.append(f"could not {change.undoes}: {error}; by hand: {change.by_hand}")
-        return problems
+            except Exception as error:
+                self.not_put_back.append(f"could not {change.undoes}: {error}; by hand: {change.by_hand}")
+                raise
+
+    def take_all_back(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Take back what there is; ``say`` is told each. What fails is in :attr:`not_put_back`."""
+        while self._open:
+            change = self._open[-1]
+            if change.undoes:
+                say(change.undoes)
+            with suppress(Exception):  # whatever it is, what is left is to be taken back, too
+                self.take_back(change)

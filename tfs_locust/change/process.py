@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from tfs_locust.change.change import ChangeError
 
+_LOOK_S = 0.1
 _TOLD = 500
 """Bytes of its output that are told of one that failed."""
 
 
-def run(words: Sequence[str], timeout_s: float | None = None) -> None:
+def run(words: Sequence[str], timeout_s: float = math.inf, unwanted: Callable[[], bool] = lambda: False) -> None:
     """Run a command and wait for it. Raises ChangeError with the end of its output where it cannot be started, fails,
-    or takes longer than ``timeout_s``.
+    takes longer than ``timeout_s``, or is ``unwanted`` meanwhile; it is ended then.
 
     It has a session of its own: Ctrl-C in a terminal comes to the run, which decides. Its output goes to a file, not a
-    pipe, so that a server that it leaves behind does not keep anybody waiting. Whatever ends the waiting early also
-    ends the command.
+    pipe, so that a server that it leaves behind does not keep anybody waiting.
     """
     with tempfile.TemporaryFile() as output:
         try:
@@ -29,16 +31,23 @@ def run(words: Sequence[str], timeout_s: float | None = None) -> None:
             )
         except OSError as error:
             raise ChangeError(f"{words[0]} cannot be started: {error.strerror}") from error
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise ChangeError(f"it was not over after {timeout_s:g} s{_end_of(output.fileno())}") from None
-        finally:
-            if process.returncode is None:
+        give_up = time.monotonic() + timeout_s
+        while not _is_over(process):
+            if unwanted() or time.monotonic() > give_up:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+                why = "it is not wanted any more" if unwanted() else f"it was not over after {timeout_s:g} s"
+                raise ChangeError(f"{why}{_end_of(output.fileno())}")
         if process.returncode:
             raise ChangeError(f"{_ended(process.returncode)}{_end_of(output.fileno())}")
+
+
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_LOOK_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _ended(code: int) -> str:

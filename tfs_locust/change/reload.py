@@ -7,7 +7,7 @@ Source: tensorflow_serving/apis/model_management.proto, model_servers/server_cor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,7 @@ class Reload:
     def wanted_back(self) -> tuple[Wanted, ...]:
         return moves(self.new, self.old)
 
-    def prepare(self) -> None:
+    def prepare(self, _: Callable[[], bool]) -> None:
         """Nothing."""
 
     def do(self) -> None:

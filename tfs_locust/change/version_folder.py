@@ -10,7 +10,7 @@ next what a run that was killed has left.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,12 @@ class AddedVersion:
     def _aside(self, prefix: str) -> Path:
         return self.base / f"{prefix}{self.number}"
 
-    def prepare(self) -> None:
+    def prepare(self, unwanted: Callable[[], bool]) -> None:
         """Copy it, what links point to as well, under a name that the server passes over."""
         copy = self._aside(_COPY)
         if copy.exists():
             raise ChangeError(f"{copy} is there already: another run changes this folder, too")
-        run(["cp", "-RLp", "--", str(self.source), str(copy)])
+        run(["cp", "-RLp", "--", str(self.source), str(copy)], unwanted=unwanted)
 
     def do(self) -> None:
         with _told():
@@ -151,7 +151,7 @@ class RemovedVersion:
     def _aside(self) -> Path:
         return self.path.with_name(_REMOVED + self.path.name)
 
-    def prepare(self) -> None:
+    def prepare(self, _: Callable[[], bool]) -> None:
         """Nothing."""
 
     def do(self) -> None:

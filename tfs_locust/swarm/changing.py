@@ -42,12 +42,9 @@ class Changing:
         self._plan, self._targets, self._judgement, self._on_fault = plan, targets, judgement, on_fault
         self._ledger = Ledger()
         self._taken = 0
-        self._preparing = False
         self._stopping = Event()
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._ending: gevent.Greenlet[..., None] | None = None
-        self.not_put_back: list[str] = []
-        """Sentences, with what is to be done by hand."""
 
     def begin(self, when: Callable[[], float | None]) -> None:
         """Take the actions from the time ``when()`` on, of ``time.perf_counter``. None: that is not known yet."""
@@ -57,8 +54,6 @@ class Changing:
     def stop(self) -> None:
         """Begin no further action: the load has ended. One that is under way comes to its end."""
         self._stopping.set()
-        if self._greenlet is not None and self._preparing:
-            self._greenlet.kill(block=False)
 
     def end(self) -> None:
         """Put everything back, and return when that is done, or was."""
@@ -66,6 +61,11 @@ class Changing:
             # in a greenlet of its own, which Ctrl-C in the meantime does not end
             self._ending = gevent.spawn(self._put_back)
         self._ending.join()
+
+    @property
+    def not_put_back(self) -> list[str]:
+        """Sentences, with what is to be done by hand."""
+        return self._ledger.not_put_back
 
     @property
     def left_out(self) -> str:
@@ -80,21 +80,17 @@ class Changing:
         for step in self._plan.steps:
             try:
                 if not step.back:
-                    self._prepare(step)
+                    self._ledger.enter(step.change)
+                    step.change.prepare(self._stopping.is_set)
                 if self._stopping.wait(max(begins + step.at_s - time.perf_counter(), 0)):
                     return
                 self._take(step)
             except ChangeError as error:
-                self._on_fault(f"could not {step.told}: {error}")
+                if not self._stopping.is_set():
+                    self._on_fault(f"could not {step.told}: {error}")
                 return
             self._taken += 1
             self._wait_for(step)
-
-    def _prepare(self, step: Step) -> None:
-        self._ledger.enter(step.change)
-        self._preparing = True
-        step.change.prepare()
-        self._preparing = False
 
     def _take(self, step: Step) -> None:
         _logger.info("to the server: %s", step.told)
@@ -143,7 +139,7 @@ class Changing:
         self.stop()
         if self._greenlet is not None:
             self._greenlet.join()
-        self.not_put_back = self._ledger.take_all_back(lambda told: _logger.info("to the server, at the end: %s", told))
+        self._ledger.take_all_back(lambda told: _logger.info("to the server, at the end: %s", told))
         for problem in self.not_put_back:
             _logger.error("NOT PUT BACK: %s", problem)
         atexit.unregister(self.end)

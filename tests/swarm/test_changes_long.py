@@ -1,0 +1,156 @@
+"""Changes that take their time: ten versions in a row, a server killed and started again, a worker lost meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.embedded.conftest import RunningServer
+from tests.swarm.conftest import Serving
+from tests.swarm.open_runs import OpenRun
+from tests.swarm.processes import ROOT, Locust, wait_until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def run(locust: Callable[..., Locust], tmp_path: Path, serving: Serving) -> OpenRun:
+    """Nothing is started yet."""
+    return OpenRun(locust, tmp_path, serving)
+
+
+def test_ten_switches_in_a_row(run: OpenRun, serving: Serving) -> None:
+    """Under 500 requests a second all come off; none is lost; the rate of success is told with what it proves."""
+    run.sends(model="switched")
+    base = serving.folder / "switched"
+    params = [f"folder={base}", "at=1s", "every=3s", "times=10", "timeout=60s"]
+    given = ["--tfs-allow-changes", "--tfs-scenario", "version_switch", "--tfs-scenario-param", " | ".join(params)]
+    one = run.start(*given, "--tfs-slo", "switch_success>=99.5%", "--tfs-slo", "switch_time<60s", "--tfs-rate", "500")
+    one.wait_for("as version 11", within_s=120)
+    wait_until(lambda: serving.metrics("request_count", model_name="switched", status="OK") > 0)
+    run.under_way(run.served() + 3000)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.wait(60) == 0, one.output
+    report = run.assert_exact()
+    switches = report["lifecycle"]["switches"]
+    assert [switch["to_version"] for switch in switches] == [str(number) for number in range(2, 12)]
+    assert all(switch["success"] and switch["errors"] == 0 for switch in switches)
+    success, slowest = report["objectives"]
+    assert (success["state"], success["measured"]) == ("PASS", 1)
+    assert success["note"].startswith("10 of 10 switches came off, which proves 74")
+    assert slowest["measured"] == max(switch["settled_s"] for switch in switches)
+    assert sorted(child.name for child in base.iterdir()) == ["1"]
+
+
+def test_worker_is_lost(run: OpenRun, serving: Serving) -> None:
+    """The run is INVALID, and the server as it was."""
+    run.sends(model="held")
+    base = serving.folder / "held"
+    given = ["--tfs-scenario", "version_switch", "--tfs-scenario-param", f"folder={base} | at=0 | timeout=60s"]
+    master = run.lead("--tfs-allow-changes", *given, "-t", "25s")
+    wait_until((base / "2").exists, saying=lambda: master.output)
+    os.kill(run.workers[0].process.pid, signal.SIGKILL)
+    assert master.wait(60) == 3, master.output
+    assert run.report()["verdict"]["reasons"][0].startswith("worker-lost: ")
+    assert sorted(child.name for child in base.iterdir()) == ["1"]
+
+
+@pytest.fixture
+def lonely(
+    tmp_path: Path, serve: Callable[..., RunningServer], serving: Serving
+) -> Iterator[tuple[RunningServer, Path]]:
+    """A server of one's own, and a script that starts another one on its ports; both end with the test."""
+    server = serve(model_name="half_plus_two", model_base_path=serving.folder / "held")
+    ready, script = tmp_path / "again.json", tmp_path / "again.sh"
+    ports = [address.rsplit(":", 1)[1] for address in (server.grpc_address, server.rest_url)]
+    flags = f"--port={ports[0]} --rest_api_port={ports[1]} --ready_file={ready} --model_name=half_plus_two"
+    script.write_text(
+        f"cd {ROOT}; {sys.executable} -m tfs_locust.embedded.server {flags} "
+        f"--model_base_path={serving.folder / 'held'} & echo $! >{tmp_path}/again.pid\n"
+        f"until [ -f {ready} ]; do sleep 0.1; done; date +%s.%N >{tmp_path}/ready\n"
+    )
+    yield server, script
+    if (tmp_path / "again.pid").exists():
+        os.kill(int((tmp_path / "again.pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "engine"), [("grpc", "wire"), ("grpc", "library"), ("rest", "wire"), ("rest", "library")]
+)
+def test_server_is_killed_and_started_again(
+    locust: Callable[..., Locust], tmp_path: Path, lonely: tuple[RunningServer, Path], protocol: str, engine: str
+) -> None:
+    """By commands, under load: one outage, from the kill to the answer of the new server; all users have connections
+    again, and none hangs."""
+    server, script = lonely
+    host = f"grpc://{server.grpc_address}" if protocol == "grpc" else server.rest_url
+    run = OpenRun(locust, tmp_path, Serving(server, tmp_path))
+    run.sends(protocol=protocol)
+    users = 8
+    kill = f"kill -9 {server.process.pid}; date +%s.%N >{tmp_path}/killed"
+    params = [f"command={kill}", f"undo=sh {script}", "at=2s", "for=1s", "timeout=120s"]
+    given = ["--tfs-allow-changes", "--tfs-scenario", "outage", "--tfs-scenario-param", " | ".join(params)]
+    run.file.write_text(EACH_USER.replace("Grpc", protocol.capitalize()))
+    before = time.time()
+    one = locust(
+        *("-f", str(run.file), "--host", host, "--headless", "-u", str(users), "-r", "100", "--only-summary"),
+        *("--tfs-report", str(run.results), "--tfs-engine", engine, "--tfs-timeout", "2s"),
+        *("--tfs-slo", "recovery_time<120s", *given),
+        SEEN=str(tmp_path / "seen"),
+    )
+    wait_until((tmp_path / "ready").exists, within_s=120, saying=lambda: one.output)
+    ready_s = float((tmp_path / "ready").read_text())
+    seen = tmp_path / "seen"
+    # every one of the users is answered again
+    wait_until(lambda: _users_answered(seen, since_s=ready_s) == users, saying=lambda: one.output)
+    since = time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 5)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.wait(60) == 0, one.output
+    report = run.report()
+    took_s = time.time() - before
+    (outage,) = report["lifecycle"]["outages"]
+    killed, begun = (mark["second"] for mark in report["lifecycle"]["marks"])
+    # on the run's clock, from the test's own
+    down_s = ready_s - float((tmp_path / "killed").read_text())
+    assert killed - 0.1 <= outage["start_s"] <= begun
+    assert begun <= outage["first_success_s"]
+    assert abs(outage["first_success_s"] - outage["start_s"] - down_s) < 1.5
+    assert outage["first_success_s"] - outage["start_s"] <= outage["recovery_s"] < took_s
+    assert report["totals"]["requests"] == report["totals"]["ok"] + report["totals"]["failed"]
+    assert all(worker["missing"] == 0 for worker in report["workers"])
+
+
+EACH_USER = """
+import os, time
+from pathlib import Path
+from locust import constant
+from tfs_locust import GrpcPredictUser
+
+class Hit(GrpcPredictUser):
+    model = "half_plus_two"
+    wait_time = constant(0.02)
+    count = 0
+
+    def on_start(self):
+        Hit.count += 1
+        self.file = Path(os.environ["SEEN"] + f"-{Hit.count}")
+
+    def predict(self, inputs=None):
+        one = super().predict()
+        if one.ok:
+            self.file.write_text(str(time.time()))
+        return one
+"""
+
+
+def _users_answered(seen: Path, *, since_s: float) -> int:
+    """How many users have had a good answer since then."""
+    times = [file.read_text() for file in seen.parent.glob(f"{seen.name}-*")]
+    return sum(bool(text) and float(text) > since_s for text in times)
