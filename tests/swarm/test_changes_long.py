@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded.conftest import RunningServer
+from tests.embedded.conftest import TRANSCRIPTS, RunningServer, running_server
 from tests.swarm.conftest import Serving
 from tests.swarm.open_runs import OpenRun
 from tests.swarm.processes import ROOT, Locust, wait_until
 
+MODEL = TRANSCRIPTS / "models" / "half_plus_two"
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
@@ -62,22 +63,25 @@ def test_worker_is_lost(run: OpenRun, serving: Serving) -> None:
 
 
 @pytest.fixture
-def lonely(
-    tmp_path: Path, serve: Callable[..., RunningServer], serving: Serving
-) -> Iterator[tuple[RunningServer, Path]]:
+def lonely(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
     """A server of one's own, and a script that starts another one on its ports; both end with the test."""
-    server = serve(model_name="half_plus_two", model_base_path=serving.folder / "held")
+    flags = {"model_name": "half_plus_two", "model_base_path": MODEL}
+    with running_server(tmp_path, flags) as server:
+        yield server, _again(server, tmp_path)
+    if (tmp_path / "again.pid").exists():
+        os.kill(int((tmp_path / "again.pid").read_text()), signal.SIGKILL)
+
+
+def _again(server: RunningServer, tmp_path: Path) -> Path:
     ready, script = tmp_path / "again.json", tmp_path / "again.sh"
     ports = [address.rsplit(":", 1)[1] for address in (server.grpc_address, server.rest_url)]
     flags = f"--port={ports[0]} --rest_api_port={ports[1]} --ready_file={ready} --model_name=half_plus_two"
     script.write_text(
         f"cd {ROOT}; {sys.executable} -m tfs_locust.embedded.server {flags} "
-        f"--model_base_path={serving.folder / 'held'} & echo $! >{tmp_path}/again.pid\n"
+        f"--model_base_path={MODEL} & echo $! >{tmp_path}/again.pid\n"
         f"until [ -f {ready} ]; do sleep 0.1; done; date +%s.%N >{tmp_path}/ready\n"
     )
-    yield server, script
-    if (tmp_path / "again.pid").exists():
-        os.kill(int((tmp_path / "again.pid").read_text()), signal.SIGKILL)
+    return script
 
 
 @pytest.mark.parametrize(
