@@ -16,7 +16,7 @@ import pytest
 
 from tests.swarm.conftest import Serving
 from tests.swarm.open_runs import OpenRun
-from tests.swarm.processes import Locust, LocustWeb, wait_until
+from tests.swarm.processes import ROOT, Locust, LocustWeb, wait_until
 
 LABELLED = """
 from tfs_locust import GrpcPredictUser
@@ -197,13 +197,14 @@ def _labelled(serving: Serving) -> str:
 
 
 def test_outage(run: OpenRun, serving: Serving) -> None:
-    """The server stands still from one command to the other: found as an outage, with its time; no user hangs."""
-    run.sends(model="half_plus_two")
+    """The server stands still from one command to the other: found as an outage, with its time; no user hangs. By the
+    locustfile for it, as it is."""
+    run.sends((ROOT / "locustfiles" / "outage.py").read_text(), model="half_plus_two")
     pid = serving.running.process.pid
-    params = [f"command=kill -STOP {pid}", f"undo=kill -CONT {pid}", "at=1s", "for=2s"]
-    objective = ["--tfs-slo", "recovery_time<60s"]
+    params = ["--tfs-scenario-param", f"command=kill -STOP {pid} | undo=kill -CONT {pid} | at=1s | for=2s"]
+    rate = ["--tfs-rate", "100", "--tfs-timeout", "500ms"]
     try:
-        one = run.start(*_scenario("outage", *params), *objective, "--tfs-rate", "100", "--tfs-timeout", "500ms")
+        one = run.start("--tfs-model", "half_plus_two", "--tfs-allow-changes", *params, *rate)
         one.wait_for(f"run 'kill -CONT {pid}'")
         report = _end_after(run, one, 400)
     finally:
