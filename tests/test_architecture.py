@@ -89,6 +89,15 @@ def test_the_measuring_core_is_pure(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_changes_know_the_server_alone(file: Path) -> None:
+    """What is done to a server stands on what is known of it, and waits by the standard library."""
+    if _folder(file) == "change":
+        ours = {name.split(".")[1] for name in _imports(file) if name.startswith("tfs_locust.")}
+        assert ours <= {"change", "tfserving"}
+        assert not {name for name in _imports(file) if name.split(".")[0] in {"gevent", "grpc"}}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_files_can_be_read_at_one_sitting(file: Path) -> None:
     """No file is longer than a sitting, and each says its one job in its first lines."""
     assert len(file.read_text().splitlines()) <= LONGEST
