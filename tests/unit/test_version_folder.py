@@ -45,6 +45,7 @@ def test_a_version_is_added_and_taken_away(base: Path) -> None:
     """It is whole when it appears, links are followed, and afterwards the folder is as it was."""
     before = _held(base)
     (base / "7" / "link").symlink_to(base / "1" / "saved_model.pb")
+    (base / "7" / "variables").chmod(0o555)
     change = _added(base)
     assert (change.wanted, change.wanted_back) == ((Wanted("m", 8),), (Wanted("m", 7),))
     change.prepare(_never)
@@ -54,6 +55,7 @@ def test_a_version_is_added_and_taken_away(base: Path) -> None:
     assert (base / "8" / "variables" / "data").read_text() == "v" * 1000
     assert (base / "8" / "link").read_text() == "1"
     assert not (base / "8" / "link").is_symlink()
+    assert (base / "8" / "variables").stat().st_mode & 0o777 == 0o755
     change.undo()
     assert _held(base) == before
     change.undo()

@@ -94,6 +94,7 @@ class AddedVersion:
         if copy.exists():
             raise ChangeError(f"{copy} is there already: another run changes this folder, too")
         run(["cp", "-RLp", "--", str(self.source), str(copy)], unwanted=unwanted)
+        run(["chmod", "-R", "u+w", "--", str(copy)])  # what cannot be written to cannot be deleted later
 
     def do(self) -> None:
         with _told():

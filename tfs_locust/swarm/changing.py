@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import gevent
 from gevent.event import Event
+from google.protobuf.message import DecodeError
 from locust.env import Environment
 
 from tfs_locust.change.change import ChangeError, Wanted
@@ -126,7 +127,7 @@ class Changing:
     def _has_followed(self, control: Control, wanted: Wanted) -> bool:
         try:
             versions = control.status(wanted.model)
-        except CallFailed:
+        except (CallFailed, DecodeError, ValueError, KeyError, TypeError):  # it is down, or another answers for it
             return False
         self._judgement.heard_of(
             wanted.model,
