@@ -162,12 +162,13 @@ class Hit(GrpcPredictUser):
             self.before_s = time.time()
         elif self.again_s is None:
             self.again_s = time.time()
-            self.file.write_text(json.dumps([self.before_s, self.again_s]))
+            unfinished = self.file.with_name(f"unfinished-{self.file.name}")
+            unfinished.write_text(json.dumps([self.before_s, self.again_s]))
+            unfinished.rename(self.file)
         return one
 """
 
 
 def _answered_again(seen: Path) -> list[list[float]]:
     """Of each user that was answered again: its last good answer before the outage, and the first one after."""
-    texts = [file.read_text() for file in seen.parent.glob(f"{seen.name}-*")]
-    return [json.loads(text) for text in texts if text]
+    return [json.loads(file.read_text()) for file in seen.parent.glob(f"{seen.name}-*")]
