@@ -21,6 +21,7 @@ RANKS = {
     "load": 2,
     "transport": 2,
     "judge": 2,
+    "change": 2,
     "embedded": 2,
     "tfserving": 1,
     "measure": 0,
@@ -85,6 +86,15 @@ def test_the_measuring_core_is_pure(file: Path) -> None:
         assert not {
             name for name in _imports(file) if name.split(".")[0] in {"locust", "gevent", "grpc", "google", "requests"}
         }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_changes_know_the_server_alone(file: Path) -> None:
+    """What is done to a server stands on what is known of it, and waits by the standard library."""
+    if _folder(file) == "change":
+        ours = {name.split(".")[1] for name in _imports(file) if name.startswith("tfs_locust.")}
+        assert ours <= {"change", "tfserving"}
+        assert not {name for name in _imports(file) if name.split(".")[0] in {"gevent", "grpc"}}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

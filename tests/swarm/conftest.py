@@ -32,6 +32,8 @@ class Serving:
     """The server and where it is."""
 
     running: RunningServer
+    folder: Path
+    """Where its configuration is, and the base paths of CHANGED, each in a folder of the model's name."""
 
     @property
     def grpc(self) -> str:
@@ -75,16 +77,17 @@ class Interface:
 
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory, made_models: Path) -> Iterator[Serving]:
-    """The recorded models, ``types``, ``slow`` and ``slower``, and ``broken``, whose version 2 cannot load."""
+    """The recorded models, ``types``, ``slow`` and ``slower``, ``broken``, whose version 2 cannot load, and CHANGED."""
     folder, models = tmp_path_factory.mktemp("serving"), TRANSCRIPTS / "models"
-    shutil.copytree(models / "half_plus_two", folder / "broken")
+    for name in ("broken", *CHANGED):
+        shutil.copytree(models / "half_plus_two", folder / name)
     paths = {
         "half_plus_two": models / "half_plus_two",
         "multi": models / "multi",
         "slow": models / "half_plus_two",
         "slower": models / "half_plus_two",
         "types": made_models / "types",
-        "broken": folder / "broken",
+        **{name: folder / name for name in ("broken", *CHANGED)},
     }
     labels = "".join(f'version_labels {{ key: "{key}" value: {value} }} ' for key, value in LABELS.items())
     configs = [f'name: "{name}" base_path: "{path}"' for name, path in paths.items()]
@@ -105,9 +108,11 @@ def serving(tmp_path_factory: pytest.TempPathFactory, made_models: Path) -> Iter
         (folder / "broken" / "2").mkdir()
         status = f"{running.rest_url}/v1/models/broken"
         wait_until(lambda: '"2"' in urllib.request.urlopen(status, timeout=10).read().decode())
-        yield Serving(running)
+        yield Serving(running, folder)
 
 
+CHANGED = ("switched", "held", "failing")
+"""Models of one version each, for tests that change that and put it back."""
 LABELS = {"stable": 1, "canary": 2}
 
 

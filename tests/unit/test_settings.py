@@ -61,7 +61,7 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
     parser = ArgumentParser()
     add_options(parser)
     actions = [action for action in parser._actions if action.dest.startswith("tfs_")]
-    assert len(actions) == 49
+    assert len(actions) == 52
     assert all(action.help for action in actions)
     of_the_process = {
         "tfs_markdown",
@@ -70,8 +70,25 @@ def test_every_option_has_a_help_text_and_stands_in_the_web_form() -> None:
         "tfs_metrics_address",
         "tfs_metrics_linger",
     }
-    assert {action.dest for action in actions if not action.include_in_web_ui} == of_the_process
+    changes = {"tfs_scenario", "tfs_scenario_param", "tfs_allow_changes"}  # commands, from whoever can open the page
+    assert {action.dest for action in actions if not action.include_in_web_ui} == of_the_process | changes
     assert [action.dest for action in actions if action.is_secret] == ["tfs_header"]
+
+
+def test_a_scenario_and_its_parameters() -> None:
+    """Several, given one by one or together; what stands in them is for the process that leads the run."""
+    settings, problems = _read(
+        *("--tfs-scenario", "restart", "--tfs-scenario-param", "command=a=b|c | at=3"),
+        *("--tfs-scenario-param", "timeout=1s", "--tfs-allow-changes"),
+    )
+    assert problems == []
+    assert settings.scenario == "restart"
+    assert settings.scenario_params == {"command": "a=b|c", "at": "3", "timeout": "1s"}
+    assert settings.allow_changes
+    assert _read("--tfs-scenario-param", "at=1 | at=2")[1] == [
+        "--tfs-scenario-param 'at=2': 'at' is given twice",
+        "--tfs-scenario-param: there is no --tfs-scenario that it could belong to",
+    ]
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -117,6 +117,8 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
         measurement.recorder.end_load()
     runner = environment.runner
     judgement = measurement.judgement
+    if measurement.changing is not None:
+        measurement.changing.stop()
     if judgement is not None and judgement.load_ended_s is None:
         judgement.load_ended_s = time.time()
     if judgement is None or judgement.result is not None or not isinstance(runner, MasterRunner):
@@ -173,9 +175,22 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
         judgement.servers.watch.end()
     if isinstance(environment.shape_class, CapacityShape):
         judgement.search = environment.shape_class.end()
+    _put_back(measurement, judgement)
     judgement.conclude(*asked_for(environment))
     if _goes_on_afterwards(environment):
         _logger.info("the run has ended:\n%s", judgement.table())
+
+
+def _put_back(measurement: Measurement, judgement: Judgement) -> None:
+    """After the last look at the server's page: what is put back may be its restart."""
+    changing = measurement.changing
+    if changing is None:
+        return
+    changing.end()
+    judgement.not_put_back = changing.not_put_back
+    # what was not tried has not passed; nor would it mend an objective that is surely broken
+    if changing.left_out and not judgement.hopeless:
+        judgement.aborted = "; ".join(filter(None, [judgement.aborted, changing.left_out]))
 
 
 def _goes_on_afterwards(environment: Environment) -> bool:
@@ -219,7 +234,7 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
         return
     environment.process_exit_code = ExitCode.INVALID  # whatever fails from here on
     judgement = measurement_of(environment).judgement
-    if judgement is not None and judgement.unwritten:
+    if judgement is not None and (judgement.unwritten or judgement.not_put_back):
         return
     if judgement is None or judgement.verdict is None:
         ran = judgement is not None or starts_by_itself(environment)

@@ -55,6 +55,10 @@ class Judgement:
         self.objectives = objectives
         self.aggregate = Aggregate()
         self.aborted = ""
+        self.hopeless = False
+        """It was ended because objectives are surely broken."""
+        self.not_put_back: list[str] = []
+        """What the run has changed and could not take back, with what is to be done by hand."""
         self.search: CapacityRun | None = None
         """Where capacity was searched, once that is over."""
         self.result: Result | None = None
@@ -267,8 +271,9 @@ class Judgement:
         """What the console ends with."""
         if self.result is None:
             return ""
-        unwritten = "the report could not be written: exit code 3\n" if self.unwritten else ""
-        return (summary if self._settings.markdown else closing_table)(self.result) + unwritten
+        faults = [f"NOT PUT BACK: {one}: exit code 3\n" for one in self.not_put_back]
+        faults += ["the report could not be written: exit code 3\n"] * self.unwritten
+        return (summary if self._settings.markdown else closing_table)(self.result) + "".join(faults)
 
     def _manifest(self, options: dict[str, Any], hosts: list[str], users: int) -> dict[str, Any]:
         return {

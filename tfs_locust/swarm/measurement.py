@@ -32,6 +32,7 @@ from tfs_locust.swarm.recording import REPORT, Recorder
 from tfs_locust.swarm.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from tfs_locust.swarm.changing import Changing
     from tfs_locust.swarm.spreading import Turns
     from tfs_locust.swarm.steering import Steering
     from tfs_locust.swarm.users import PredictUser
@@ -63,6 +64,8 @@ class Measurement:
         """Where a run is led whose traffic goes to several targets."""
         self.turns: dict[str, Turns] = {}
         """Where load is sent, of the user classes with several targets."""
+        self.changing: Changing | None = None
+        """Where a run is led that changes its server."""
         self.drain_s = DEFAULT_DRAIN_S
         self.watcher: gevent.Greenlet[..., None] | None = None
         self.stopper: gevent.Greenlet[..., None] | None = None
@@ -116,6 +119,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     settings = read_settings(options)[0]
     longest_s = max(_longest_task_s(user_class, settings) for user_class in user_classes)
+    measurement.changing = None
     measurement.drain_s = longest_s if settings.drain_s is None else settings.drain_s
     try:
         measurement.objectives = objectives_of(with_compared(user_classes), settings)
@@ -201,8 +205,10 @@ def _abort_when_hopeless(environment: Environment, measurement: Measurement) -> 
 
 def end_run(environment: Environment, why: str) -> None:
     """End a run whose verdict is decided."""
-    runner = environment.runner
+    runner, judgement = environment.runner, measurement_of(environment).judgement
     _logger.error("ending the run: %s", why)
+    if judgement is not None:
+        judgement.hopeless = True
     if runner is not None and getattr(environment.parsed_options, "headless", False):
         runner.quit()
     elif runner is not None:

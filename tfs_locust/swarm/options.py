@@ -85,6 +85,26 @@ def add_options(parser: ArgumentParser, *, only: Collection[str] | None = None) 
         action=_Several,
         metavar="NAME=VALUE",
     )
+    # not in the web page: whoever can open that could have commands run here
+    add(
+        "scenario",
+        "Change the server: version_switch, rollback, restart, outage, command or chaos. Default: none",
+        metavar="NAME",
+        in_page=False,
+    )
+    add(
+        "scenario-param",
+        "As folder=/models/my_model | times=3 | every=20s",
+        action=_Several,
+        metavar="NAME=VALUE",
+        in_page=False,
+    )
+    add(
+        "allow-changes",
+        "Without it nothing is done to the server but sending requests",
+        action="store_true",
+        in_page=False,
+    )
     add("find-capacity", "Search the largest load inside the objectives: users, or the rate", action="store_true")
     add("resolution", "How finely capacity is searched. Default: 0.05", metavar="SHARE")
     add(

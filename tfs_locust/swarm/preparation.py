@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from tfs_locust.change.plan import Plan
 from tfs_locust.load.sources import brings_rows
 from tfs_locust.load.traffic import parse_traffic
 from tfs_locust.report.server import Watched
 from tfs_locust.swarm.arrivals import problems_of
 from tfs_locust.swarm.batching import Planned, batching_of, handed_out, planned, settled, setup_of, users_of
 from tfs_locust.swarm.blueprint import Blueprint
+from tfs_locust.swarm.changes import planned_changes
 from tfs_locust.swarm.pairing import blueprint_of, hosts_of, problems_of_pairs
 from tfs_locust.swarm.server_watch import ServerWatch, pages_of
 from tfs_locust.swarm.settings import Settings, SettingsError
@@ -34,6 +36,8 @@ class Preparation:
     plans: dict[str, Planned] = field(default_factory=dict)
     """By class name; only where the run is led, and the server's batching is known."""
     problems: list[str] = field(default_factory=list)
+    changes: Plan | None = None
+    """Of the server; only where the run is led."""
 
 
 def prepare(
@@ -77,6 +81,8 @@ def prepare(
     found.problems += problems_of(arrivals, settings, getattr(options, "run_time", None))
     found.problems += problems_of_traffic(list(found.blueprints.values()), settings)
     if leads:
+        found.changes, problems = planned_changes(environment, found.blueprints.values(), settings)
+        found.problems += problems
         options.tfs_hosts = hosts_of(user_classes)  # as the next one
         options.tfs_planned = handed_out(found.plans, settings)  # travels to the workers with the options
     handed = getattr(options, "tfs_planned", handed_out({}, settings))

@@ -87,6 +87,10 @@ class Settings:
     max_in_flight: int | None = None
     profile: Profile | None = None
     """Load over time."""
+    scenario: str | None = None
+    """What is done to the server; read where a run is led, for it is full of that machine's files."""
+    scenario_params: dict[str, str] = field(default_factory=dict)
+    allow_changes: bool = False
     find_capacity: bool = False
     traffic: Traffic | None = None
     canary_ramp: Ramp | None = None
@@ -169,6 +173,9 @@ def read_settings(options: Namespace) -> tuple[Settings, list[str]]:
         traffic=read("traffic", values.traffic),
         canary_ramp=read("canary-ramp", values.ramp),
         canary_rollback=read("canary-rollback", values.on_or_off),
+        scenario=read("scenario", str),
+        scenario_params=_parameters(options, "scenario", problems),
+        allow_changes=bool(getattr(options, "tfs_allow_changes", False)),
         find_capacity=bool(getattr(options, "tfs_find_capacity", False)),
         search=read_each("capacity-param", values.search) | _named("resolution", read("resolution", values.share)),
         batching_parameters_file=read("batching-parameters-file", values.readable),
@@ -220,16 +227,23 @@ def _named(name: str, value: float | None) -> dict[str, float]:
     return {} if value is None else {name: value}
 
 
-def _profile(options: Namespace, problems: list[str]) -> Profile | None:
-    kind = str(getattr(options, "tfs_shape", None) or "").strip()
+def _parameters(options: Namespace, of: str, problems: list[str]) -> dict[str, str]:
+    """The parameters of a shape or a scenario, by name."""
     parameters = {}
-    for text in _given(options, "shape-param"):
+    for text in _given(options, f"{of}-param"):
         name, _, value = (part.strip() for part in text.partition("="))
         if name in parameters:
-            problems.append(f"--tfs-shape-param {text.strip()!r}: {name!r} is given twice")
+            problems.append(f"--tfs-{of}-param {text.strip()!r}: {name!r} is given twice")
         parameters[name] = value
+    if parameters and not str(getattr(options, f"tfs_{of}", None) or "").strip():
+        problems.append(f"--tfs-{of}-param: there is no --tfs-{of} that it could belong to")
+    return parameters
+
+
+def _profile(options: Namespace, problems: list[str]) -> Profile | None:
+    kind = str(getattr(options, "tfs_shape", None) or "").strip()
+    parameters = _parameters(options, "shape", problems)
     if not kind:
-        problems += ["--tfs-shape-param: there is no --tfs-shape that it could belong to"] * bool(parameters)
         return None
     try:
         return parse_profile(kind, parameters)

@@ -30,6 +30,8 @@ from tfs_locust.swarm import refusal
 from tfs_locust.swarm.announcing import announce
 from tfs_locust.swarm.batching import say
 from tfs_locust.swarm.blueprint import Blueprint, objectives_of
+from tfs_locust.swarm.changes import asked_of
+from tfs_locust.swarm.changing import change
 from tfs_locust.swarm.diverting import follow, steer
 from tfs_locust.swarm.measurement import measurement_of, predict_users, starts_by_itself
 from tfs_locust.swarm.offering import conduct, open_loop
@@ -108,6 +110,7 @@ def _take_interrupts_in_the_main_greenlet(environment: Environment, **_: Any) ->
 def _check_before_load(environment: Environment, runner: Any, **_: Any) -> None:
     """End with exit code 2 where options are wrong, or where a run that starts by itself has no target to load."""
     refusal.listen(runner)
+    asked_of(environment)
     user_classes = predict_users(environment)
     if not user_classes or isinstance(runner, WorkerRunner):  # a worker learns host and options from its master
         return
@@ -257,6 +260,8 @@ def _begin_to_watch(environment: Environment, preparation: Preparation, settings
         judgement.servers.watch.begin(lambda: tally.run_from_ns / 1e9 if settings.warmup_s else 0.0, wait=True)
     else:
         judgement.servers.watch.begin(lambda: judgement.warm_at_s if settings.warmup_s else 0.0, wait=False)
+    if preparation.changes is not None:
+        change(environment, preparation.changes, list(preparation.blueprints.values()))
 
 
 def _transport(transports: dict[Endpoint, Transport[Any]], plan: Blueprint) -> Transport[Any]:
