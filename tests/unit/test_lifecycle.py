@@ -288,12 +288,25 @@ def test_an_outage_is_found_among_failures_by_chance() -> None:
     """2 % failures, and ten times half a second in which all fail: ten outages, with their edges."""
 
     def behave(at_ns: int, dice: random.Random) -> Served:
-        all_fail = at_ns % (3 * SECOND) < SECOND // 2 and at_ns > SECOND
+        all_fail = at_ns % (5 * SECOND) < SECOND // 2 and at_ns > SECOND
         return Served(outcome=Outcome.UNAVAILABLE if all_fail or dice.random() < 0.02 else Outcome.OK)
 
-    outages = look(view_of(record(behave, seconds=32))).outages
-    assert [one.start_s for one in outages] == pytest.approx([3.0 * n for n in range(1, 11)], abs=0.15)
+    outages = look(view_of(record(behave, seconds=54))).outages
+    assert [one.start_s for one in outages] == pytest.approx([5.0 * n for n in range(1, 11)], abs=0.15)
     assert [(one.first_success_s or 0) - one.start_s for one in outages] == pytest.approx([0.5] * 10, abs=0.2)
+
+
+def test_a_server_that_comes_and_goes_has_one_outage() -> None:
+    """Down for half of every second from 10 s to 15 s, it has recovered once it stays up for three seconds."""
+
+    def behave(at_ns: int, _: random.Random) -> Served:
+        all_fail = 10 * SECOND <= at_ns < 15 * SECOND and at_ns % SECOND < 0.6 * SECOND
+        return Served(outcome=Outcome.UNAVAILABLE if all_fail else Outcome.OK)
+
+    (outage,) = look(view_of(record(behave, seconds=32))).outages
+    assert (outage.start_s, outage.first_success_s) == pytest.approx((10.0, 10.6), abs=0.15)
+    assert outage.recovered_s == 15.0
+    assert outage.failures > 250
 
 
 @QUICK

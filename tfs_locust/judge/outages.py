@@ -59,7 +59,7 @@ def find_outages(
     begin_ns: int = 0,
     bounds: Sequence[Bound] = (),
 ) -> tuple[Outage, ...]:
-    """The outages of a run, rising.
+    """The outages of a run, rising: a server that has not recovered from one when the next begins is in the same one.
 
     ``requests`` and ``failures`` are those of the whole run that were sent, ``begin_ns`` the end of its warm-up and
     ``end_ns`` that of its load: what was over before, or began later, is none. Without ``bounds`` a server has
@@ -71,8 +71,14 @@ def find_outages(
             groups[-1].append(spell)
         else:
             groups.append([spell])
-    groups = [group for group in groups if max(_end(one, end_ns) for one in group) >= begin_ns]
-    return tuple(_outage(group, timeline, end_ns, bounds) for group in groups)
+    found: list[tuple[list[Spell], Outage]] = []
+    for group in (one for one in groups if max(_end(spell, end_ns) for spell in one) >= begin_ns):
+        outage = _outage(group, timeline, end_ns, bounds)
+        while found and (found[-1][1].recovered_s is None or outage.start_s < found[-1][1].recovered_s):
+            group = found.pop()[0] + group
+            outage = _outage(group, timeline, end_ns, bounds)
+        found.append((group, outage))
+    return tuple(outage for _, outage in found)
 
 
 def _no_chance(spells: Sequence[Spell], requests: int, failures: int, end_ns: int) -> list[Spell]:
