@@ -296,6 +296,20 @@ def test_an_outage_is_found_among_failures_by_chance() -> None:
     assert [(one.first_success_s or 0) - one.start_s for one in outages] == pytest.approx([0.5] * 10, abs=0.2)
 
 
+def test_an_outage_after_a_switch_is_no_other_switch() -> None:
+    """Version 2 is silent for three seconds because nothing answers, and goes on: it has come once."""
+
+    def behave(at_ns: int, _: random.Random) -> Served:
+        if 20 * SECOND <= at_ns < 23 * SECOND:
+            return Served(outcome=Outcome.UNAVAILABLE)
+        return Served("1" if at_ns < 10 * SECOND else "2")
+
+    found = look(view_of(record(behave, seconds=32)))
+    assert [(one.from_version, one.to_version) for one in found.switches] == [("1", "2")]
+    assert found.switches[0].trigger_s == pytest.approx(10.0, abs=0.15)
+    assert len(found.outages) == 1
+
+
 def test_a_server_that_comes_and_goes_has_one_outage() -> None:
     """Down for half of every second from 10 s to 15 s, it has recovered once it stays up for three seconds."""
 

@@ -88,7 +88,7 @@ def attempts(
     models = {served.model for served in named} | {one.model for one in marks} | {one.model for one in polls}
     found: list[Attempt] = []
     for model in sorted(models):
-        own = {served: several for served, several in named.items() if served.model == model}
+        own = _with_others_between({served: several for served, several in named.items() if served.model == model})
         own_polls = sorted((one for one in polls if one.model == model), key=lambda one: one.at_ns)
         for one in _of_model(model, own, [one for one in marks if one.model == model], _comings(own_polls)):
             found.append(replace(one, asked=bool(own_polls), was_there=_was_there(own_polls, one)))
@@ -180,6 +180,24 @@ def _steady(stints: Sequence[Stint]) -> tuple[Stint, ...]:
     answers = sum(one.answers for one in stints)
     span_ns = max(one.last_ns for one in stints) - min(one.first_ns for one in stints)
     return joined(stints, max(SILENCE_NS, _STEADY * span_ns // max(answers - 1, 1)))
+
+
+def _with_others_between(stints: Mapping[Served, Sequence[Stint]]) -> dict[Served, tuple[Stint, ...]]:
+    """One model's versions, with stints put together between which no other version answered: the model was silent in
+    an outage, or nobody asked."""
+    found: dict[Served, tuple[Stint, ...]] = {}
+    for served, several in stints.items():
+        others = [stint for other, those in stints.items() if other != served for stint in those]
+        rows: list[list[Stint]] = []
+        for stint in several:
+            last_ns = rows[-1][-1].last_ns if rows else 0
+            if rows and not any(one.first_ns < stint.first_ns and one.last_ns > last_ns for one in others):
+                rows[-1].append(stint)
+            else:
+                rows.append([stint])
+        # whatever the silences in it, one row is one stint
+        found[served] = tuple(joined(row, row[-1].last_ns)[0] for row in rows)
+    return found
 
 
 def _was_there(polls: Sequence[Poll], attempt: Attempt) -> bool:
