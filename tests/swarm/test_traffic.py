@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.embedded.conftest import TRANSCRIPTS, running_server
 from tests.swarm.conftest import Serving
-from tests.swarm.processes import ROOT, Locust, in_processes, wait_until
+from tests.swarm.processes import ROOT, Locust, LocustWeb, in_processes, wait_until
 from tests.swarm.versions import Versions, serving_versions
 from tfs_locust.load.traffic import parse_traffic
 
@@ -95,7 +96,7 @@ def test_labels_among_workers_at_a_rate(locust: Start, labelled: Versions, inter
     """Two workers share a schedule, and each keeps the share: together to less than two requests."""
     one = run(
         locust, getattr(labelled, interface), *in_processes(2), "--tfs-rate", "150",
-        "--tfs-traffic", "stable:3,canary:1", users=4, seconds="3s",
+        "--tfs-traffic", "stable:3,canary:1", users=4,
     )  # fmt: skip
     assert one.wait() == 0, one.output
     report = report_of(one)
@@ -110,7 +111,7 @@ def test_fifty_models_with_twelve_versions(locust: Start, many: Versions) -> Non
     """Each of the 600 has its share by Zipf's law and its place in the report, and its first answer is told from the
     later ones."""
     traffic = "model_{0..49}/{1..12}; zipf(s=1.1)"
-    one = run(locust, many.grpc, "--tfs-traffic", traffic, file="many_models.py", seconds="6s", users=16)
+    one = run(locust, many.grpc, "--tfs-traffic", traffic, file="many_models.py", seconds="4s", users=16)
     assert one.wait() == 0, one.output
     report = report_of(one)
     counts = counted(report)
@@ -179,6 +180,27 @@ def test_a_canary_that_fails_ends_the_run(locust: Start, served: Versions) -> No
     assert report["verdict"]["state"] == "FAIL"
     counts = counted(report)
     served.wait_for_calls({"m/1": counts["m", "1"], "m/3": counts["m", "3"]})
+
+
+def _given_up(run: Locust, times: int) -> bool:
+    return run.output.count("GrpcPredict: version 1 of m is given up for 3") == times
+
+
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.long)])
+def test_the_next_run_begins_anew(locust_web: Callable[..., LocustWeb], served: Versions, processes: int) -> None:
+    """In the web page a canary that was given up has its share again when the next run starts."""
+    options = ("--tfs-model", "m", "--tfs-traffic", "3:2,1:1", "--tfs-canary-rollback", "on")
+    file = str(ROOT / "locustfiles" / "grpc_predict.py")
+    page = locust_web("-f", file, "--host", served.grpc, *options, *(in_processes(processes) if processes else ()))
+    page.wait_for_page()
+    wait_until(lambda: not processes or page.workers() == processes)
+    for times in (1, 2):
+        before = served.calls().get("m/1", 0)
+        page.post("/swarm", {**page.form(), "user_count": 4, "spawn_rate": 4})
+        wait_until(partial(_given_up, page, times), saying=lambda: page.output)
+        page.post("/stop")
+        wait_until(lambda: page.state() == "stopped", saying=lambda: page.output)
+        assert served.calls()["m/1"] > before
 
 
 def test_the_example_for_canaries(locust: Start, served: Versions) -> None:

@@ -230,12 +230,12 @@ def _note(context, **_):
         ("rest", "predict dense@canary"),
         ("grpc", "predict half_plus_two"),
     }
-    assert {tuple(each) for each in notes} == {(2, "1"), (4, ""), (3, "1")}
+    assert {tuple(each) for each in notes} == {(2, "1"), (4, "@canary"), (3, "1")}
 
 
 @pytest.mark.parametrize(("label", "version"), [("stable", "1"), ("canary", "2")])
 def test_version_label(label: str, version: str, user_code: UserCode, interface: Interface) -> None:
-    """The label's version answers; gRPC says which."""
+    """The label's version answers; gRPC says which, over REST the label stands for it."""
     notes, _ = user_code(
         f"""
 class Labelled(BASE):
@@ -250,7 +250,7 @@ class Labelled(BASE):
     )
     # what the recorded server's versions 1 and 2 answer to these inputs
     output = {"stable": -0.166, "canary": 0.834}[label]
-    assert notes == [[version if interface.name == "grpc" else "", output]] * 20
+    assert notes == [[version if interface.name == "grpc" else f"@{label}", output]] * 20
 
 
 def test_request_event(user_code: UserCode, interface: Interface) -> None:

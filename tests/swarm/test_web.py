@@ -155,7 +155,8 @@ def test_help_texts_fit_their_fields(serving: Serving, locust_web: Callable[...,
     web = locust_web("-f", Interface("grpc", serving.grpc).locustfile)
     web.wait_for_page()
     extra = web.extra_options()
-    names = "model version version_label signature rows payload payloads seed dim header check"
+    names = "model version version_label traffic canary_ramp canary_rollback signature rows payload payloads"
+    names += " seed dim header check"
     names += (
         " arrival rate max_in_flight shape shape_param find_capacity resolution capacity_param warmup timeout drain"
     )

@@ -51,7 +51,7 @@ def test_a_canary_that_is_slower_than_its_objective_allows(seed: int) -> None:
     second, reasons, _ = asked_each_second(seed, objectives, slower=2.0)
     assert second is not None
     assert all("version 2 by version 1 of resnet" in reason for reason in reasons)
-    assert asked_each_second(seed, objectives, seconds=12)[:2] == (None, ())
+    assert asked_each_second(seed, objectives, seconds=8)[:2] == (None, ())
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -64,7 +64,7 @@ class Prediction:
 
     @property
     def version(self) -> str:
-        """The version that answered, in digits; for REST the one asked for, or empty."""
+        """The version that answered, in digits; for REST the one asked for, ``@`` and the label, or empty."""
         return self.sample.key.version
 
     @property

@@ -238,10 +238,12 @@ def _open_all(environment: Environment, user_classes: list[type[PredictUser]]) -
         refusal.refuse(environment, list(dict.fromkeys(problems)))
         return
     open_loop(environment, run.scenarios.values(), settings)
-    follow(environment, run.scenarios.values())
-    if not isinstance(environment.runner, WorkerRunner):
+    leads = not isinstance(environment.runner, WorkerRunner)
+    if leads:
         conduct(environment, preparation.blueprints.values(), settings)
         steer(environment, preparation.blueprints.values(), settings)
+    follow(environment, run.scenarios.values())
+    if leads:
         _begin_to_watch(environment, preparation, settings)
 
 
