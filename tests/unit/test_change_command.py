@@ -49,11 +49,9 @@ def test_a_command_that_fails() -> None:
     assert text.startswith("it ended with exit code 3: ")
     assert text.endswith("1000\nno such host")
     assert len(text) < 600
-    with pytest.raises(ChangeError, match=r"^it ended with exit code 137"):
+    with pytest.raises(ChangeError, match=r"^it was ended by SIGKILL$"):
         Command("outage", "kill -9 $$", "", 10).do()
-    with pytest.raises(ChangeError, match=r"^it was killed"):
-        Command("outage", "kill -9 $PPID", "", 10).do()
-    with pytest.raises(ChangeError, match=r"exit code 127: .*no-such-program: not found"):
+    with pytest.raises(ChangeError, match="no-such-program cannot be started: No such file or directory"):
         run(["no-such-program"])
 
 

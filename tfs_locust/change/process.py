@@ -1,76 +1,58 @@
-"""A process that is run to its end, or ended with all that it started.
-
-By ``posix_spawn``, which goes past what is to happen at a fork: gevent's subprocess forks, and where grpcio is in use
-its threads are then started in the child as well, and end it with SIGABRT half of the time (grpcio 1.85). Nor is a
-large process copied beside the load.
-"""
+"""A process that is run to its end, or ended with all that it started."""
 
 from __future__ import annotations
 
 import math
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 
 from tfs_locust.change.change import ChangeError
 
-_LOOK_S = 0.02
+_LOOK_S = 0.1
 _TOLD = 500
 """Bytes of its output that are told of one that failed."""
-_RUN = '"$@"; echo $? >&3'
-"""Another's event loop may take the exit status before it can be asked for: so the shell writes it down."""
 
 
 def run(words: Sequence[str], timeout_s: float = math.inf, unwanted: Callable[[], bool] = lambda: False) -> None:
-    """Run a command and wait for it. Raises ChangeError with the end of its output where it fails, takes longer than
-    ``timeout_s``, or is ``unwanted`` meanwhile; it is ended then.
+    """Run a command and wait for it. Raises ChangeError with the end of its output where it cannot be started, fails,
+    takes longer than ``timeout_s``, or is ``unwanted`` meanwhile; it is ended then.
 
     It has a session of its own: Ctrl-C in a terminal comes to the run, which decides. Its output goes to a file, not a
     pipe, so that a server that it leaves behind does not keep anybody waiting.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as ended:
-        pid = _start(words, output.fileno(), ended.fileno())
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - that is what was asked for
+                words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        except OSError as error:
+            raise ChangeError(f"{words[0]} cannot be started: {error.strerror}") from error
         give_up = time.monotonic() + timeout_s
         why = ""
-        while not _is_gone(pid):
+        while not _is_over(process):
             if not why and (unwanted() or time.monotonic() > give_up):
-                os.killpg(pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
                 why = f"it was not over after {timeout_s:g} s" if time.monotonic() > give_up else "it is not wanted now"
-            time.sleep(_LOOK_S)
-        code = os.pread(ended.fileno(), 9, 0).decode().strip()
-        if not why and code != "0":
-            why = f"it ended with exit code {code}" if code else "it was killed"
+        if not why and process.returncode:
+            why = _ended(process.returncode)
         if why:
             raise ChangeError(why + _end_of(output.fileno()))
 
 
-def _start(words: Sequence[str], output: int, ended: int) -> int:
-    """The process's id."""
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
     try:
-        return os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", _RUN, "sh", *words],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, output, 1),
-                (os.POSIX_SPAWN_DUP2, output, 2),
-                (os.POSIX_SPAWN_DUP2, ended, 3),
-            ],
-            setsid=True,
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
-        )
-    except OSError as error:
-        raise ChangeError(f"/bin/sh cannot be started: {error.strerror}") from error
+        process.wait(_LOOK_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
-def _is_gone(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:  # somebody else has waited for it
-        return True
+def _ended(code: int) -> str:
+    return f"it ended with exit code {code}" if code > 0 else f"it was ended by {signal.Signals(-code).name}"
 
 
 def _end_of(file: int) -> str:

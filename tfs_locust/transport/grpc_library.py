@@ -6,9 +6,14 @@ whole process, and with it the heartbeats of a distributed run.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+# before it is imported: else a process that forks for a command starts grpcio's threads in the child as well, which end
+# it with SIGABRT before the command is there, half of the time (grpcio 1.85)
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 
