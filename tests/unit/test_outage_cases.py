@@ -14,6 +14,7 @@ from tfs_locust.judge.lifecycle import look
 from tfs_locust.judge.outages import Outage, find_outages
 from tfs_locust.judge.slo import parse_objectives
 from tfs_locust.measure.aggregate import Aggregate
+from tfs_locust.measure.numbers import near_one
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.spell import Spell
 from tfs_locust.measure.tally import Tally
@@ -135,3 +136,10 @@ def test_outages_of_many_workers_are_one_each() -> None:
     ]
     outages = find_outages([*together, *apart], {}, requests=10**9, failures=109_000, end_ns=2000 * SECOND)
     assert (len(outages), outages[0].failures, outages[-1].start_s) == (1001, 100_000, 1029)
+
+
+def test_one_failure_of_millions_is_not_all_served() -> None:
+    """Digits go on until they tell it from all."""
+    assert [near_one(share) for share in (1.0, 0.0, 0.999, 0.999_998_7, 1 - 1e-8)] == [
+        "100 %", "0 %", "99.9 %", "99.9999 %", "99.999999 %",
+    ]  # fmt: skip

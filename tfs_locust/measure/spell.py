@@ -68,8 +68,8 @@ class Spell:
     @classmethod
     def from_wire(cls, wire: Iterable[int]) -> Spell:
         """What :meth:`to_wire` gave."""
-        *numbers, of_all = wire
-        return cls(*numbers, of_all=bool(of_all))
+        before_ns, sent_ns, first_ns, last_ns, after_ns, failures, shorter, repeated, of_all = wire
+        return cls(before_ns, sent_ns, first_ns, last_ns, after_ns, failures, shorter, repeated, bool(of_all))
 
 
 @dataclass(slots=True)

@@ -102,11 +102,14 @@ class Tracks:
         else:
             flow.go_on(at_ns)
         if not self.all.is_failing:
-            self._in_all.clear()
-            self.all.begin(self._last_good_ns(), sent_ns, at_ns)
-        else:
-            self.all.go_on(at_ns)
-        self._in_all.add(id(flow))
+            self._in_all = {id(flow)}
+            self.all.begin(-1, sent_ns, at_ns)
+            return
+        self.all.go_on(at_ns)
+        if id(flow) not in self._in_all:
+            self._in_all.add(id(flow))
+            if len(self._in_all) == 2:  # nothing has ended well meanwhile, and most spells never come so far
+                self.all.before_ns = self._last_good_ns()
 
     def _last_good_ns(self, model: str | None = None) -> int:
         ends = (one.stint.last_ns for served, one in self._tracks.items() if model is None or served.model == model)
