@@ -85,7 +85,7 @@ def test_a_switch_is_found_with_its_times(at_s: float, mixed_s: float) -> None:
     assert one.last_old_answer_s == pytest.approx(3 + mixed_s, abs=0.2)
     assert one.mixed_s == pytest.approx(mixed_s, abs=0.2)
     assert one.settled_s == max(one.first_answer_s or 0, one.last_old_answer_s or 0)
-    assert one.stale_s == pytest.approx(mixed_s, abs=0.3)
+    assert one.stale_s == pytest.approx(mixed_s, abs=0.46)  # a poll, and an answer's distance
     assert one.stale_answers <= 100 * (mixed_s + 0.5)
     assert one.errors == 0
     assert one.before.requests == pytest.approx(1000, rel=0.5)  # at 8 s there were five seconds before

@@ -90,6 +90,33 @@ def test_a_rollback_after_a_second_is_seen_by_polls() -> None:
     assert back.settled_s == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_a_switch_that_polls_saw_too_late_took_no_less(protocol: str) -> None:
+    """The version was there at once in one poll, and not in the one before: the time is at most the one between."""
+    view = view_of(record(switching(11.4), protocol=protocol))
+    seen = [Poll(n * SECOND, "resnet", {"1": AVAILABLE} | ({"2": AVAILABLE} if n >= 12 else {})) for n in range(30)]
+    one = only(view, polls=seen)
+    assert (one.found_by, one.trigger_s, one.available_s, one.load_s) == ("status", 11, 1, 1)
+    assert one.settled_s == pytest.approx(0.4 if protocol == "grpc" else 1.0, abs=0.1)
+
+
+def test_polls_that_two_servers_answer_in_turn() -> None:
+    """One switches at 15 s, the other at 45: that is one switch, and nothing that failed."""
+
+    def behave(at_ns: int, dice: random.Random) -> Served:
+        at_s = at_ns / SECOND
+        return Served("2" if at_s >= 45 or (at_s >= 15 and dice.random() < 0.5) else "1", usual(dice))
+
+    dice, seen = random.Random(5), []
+    for at_s in range(60):
+        is_new = at_s >= dice.choice([15, 45])
+        seen.append(Poll(at_s * SECOND, "resnet", {"1": "END", "2": AVAILABLE} if is_new else {"1": AVAILABLE}))
+    found = look(view_of(record(behave, seconds=60), 61 * SECOND), polls=seen).switches
+    assert [one for one in found if not one.success] == []
+    assert len(found) <= 2
+    assert (found[0].to_version, found[0].mixed_s) == ("2", pytest.approx(30, abs=0.2))
+
+
 def test_a_switch_just_before_the_end_is_no_canary() -> None:
     """It is too near to be found, and yet the two did not serve side by side."""
     assert look(view_of(record(switching(28.5)))).canaries == ()

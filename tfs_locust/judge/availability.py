@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
 
-ALLOWED_FAILURES = 0.5
-"""A second counts as available if at least one request ended in it, and no more than this share of them failed."""
 _NS = 1_000_000_000
 
 
@@ -47,15 +45,15 @@ def availability_of(view: View) -> Availability:
 
     Seconds are those that lie between the warm-up's end and the load's. One in which nothing ended was not available:
     whoever sends less than a request a second should not look at seconds. Of steps that old seconds were put together
-    to, all seconds are taken to be alike.
+    to, it is the mean of how many each worker saw, and where load began or ended in one all its seconds are alike.
     """
     judged = view.judged()
     due = view.abandoned + sum(cell.count for cell in judged.values())
     served = sum(cell.count for key, cell in judged.items() if key.key.outcome is Outcome.OK)
     first, end = -(-view.run_from_ns // _NS), (view.run_from_ns + view.load_ns) // _NS
-    seconds, available = max(0, end - first), 0
+    seconds, available = max(0, end - first), 0.0
     for number, second in view.timeline.items():
         inside = min(number + second.width, end) - max(number, first)
-        if inside > 0 and second.count and second.failures <= ALLOWED_FAILURES * second.count:
-            available += inside
-    return Availability(due, served, seconds, available)
+        if inside > 0:
+            available += inside * second.available_share
+    return Availability(due, served, seconds, round(available))

@@ -25,7 +25,7 @@ from tfs_locust.judge.decide import Judged, share_evidence, why_open
 from tfs_locust.judge.lifecycle import Lifecycle
 from tfs_locust.judge.slo import RATIO, Objective
 from tfs_locust.judge.switch import Switch
-from tfs_locust.measure.numbers import number, percent
+from tfs_locust.measure.numbers import near_one, number, percent
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.view import View
 
@@ -61,7 +61,7 @@ def told(metric: str, value: float) -> str:
     """A measured value in words."""
     if metric == RATIO:
         return number(value)
-    return f"{number(value)} s" if metric in _TIMES else f"{value * 100:.6g} %"
+    return f"{number(value)} s" if metric in _TIMES else near_one(value)
 
 
 def _availability(view: View, objective: Objective, confidence: float) -> Judged:

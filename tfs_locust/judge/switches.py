@@ -65,13 +65,16 @@ class Attempt:
 
     @property
     def trigger_ns(self) -> int:
-        """The mark; without one when the version was first seen; without that its first answer."""
+        """The mark; without one when the version was first seen, or last seen not to be there where it was never seen
+        loading: the time is at most that; without that its first answer."""
         if self.mark is not None:
             return self.mark.at_ns
-        if self.seen is not None:
-            came_now = self.stint is not None and self.stint.first_ns >= self.seen.absent_ns - SLACK_NS
-            return min(self.seen.seen_ns, self.stint.first_ns) if self.stint and came_now else self.seen.seen_ns
-        return 0 if self.stint is None else self.stint.first_ns
+        if self.seen is None:
+            return 0 if self.stint is None else self.stint.first_ns
+        seen = self.seen
+        first_ns = seen.absent_ns if seen.seen_ns == seen.available_ns else seen.seen_ns
+        came_now = self.stint is not None and self.stint.first_ns >= seen.absent_ns - SLACK_NS
+        return min(first_ns, self.stint.first_ns) if self.stint is not None and came_now else first_ns
 
     @property
     def found_by(self) -> str:
@@ -110,7 +113,8 @@ def _of_model(
     for coming in list(left_seen):
         from_ns = coming.absent_ns - SLACK_NS
         stint = _take_stint(left, coming.version, from_ns, None) or _already(left, coming.version, coming.seen_ns)
-        found.append(Attempt(model, coming.version, None, coming, stint, None, None))
+        if stint is not None or not _answered_through(stints, coming):
+            found.append(Attempt(model, coming.version, None, coming, stint, None, None))
     found = [_with_old(one, stints) for one in found]
     for served, stint in left:
         one = _with_old(Attempt(model, served.version, None, None, stint, None, None), stints)
@@ -145,6 +149,12 @@ def _already(left: list[tuple[Served, Stint]], version: str, at_ns: int) -> Stin
         if served.version == version and stint.first_ns < at_ns <= stint.last_ns:
             return left.pop(at)[1] if stint.first_ns - start_ns < SLACK_NS else stint
     return None
+
+
+def _answered_through(stints: Mapping[Served, Sequence[Stint]], coming: Seen) -> bool:
+    """Whether the version answered before it came, and after: polls were answered by several servers in turn."""
+    own = (stint for served, several in stints.items() if served.version == coming.version for stint in several)
+    return any(stint.first_ns < coming.absent_ns and stint.last_ns > coming.seen_ns for stint in own)
 
 
 def _with_old(attempt: Attempt, stints: Mapping[Served, Sequence[Stint]]) -> Attempt:

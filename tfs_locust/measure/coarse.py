@@ -37,7 +37,10 @@ def put_together(timeline: dict[int, Second], then_s: int, now_s: int, fine_s: i
                 gone += inside
                 step = Second(width=width)
                 for number in inside:
-                    step = _with(step, timeline.pop(number))
+                    second = timeline.pop(number)
+                    step = _with(step, second)
+                    step.available += 0 if second.told else second.is_available
+                step.told = width
                 timeline[begin] = step
     return gone
 

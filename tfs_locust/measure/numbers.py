@@ -18,6 +18,12 @@ def percent(share: float) -> str:
     return f"{number(share * 100)} %"
 
 
+def near_one(share: float) -> str:
+    """A share near to 1, with the digits that make it differ: ``99.9987 %``. Only all of them are 100 %."""
+    short = f"{share * 100:.6g}"
+    return f"{short if short != '100' or share == 1 else f'{share * 100:.12g}'} %"
+
+
 def milliseconds(seconds: float) -> str:
     """Seconds as milliseconds."""
     return f"{number(seconds * 1e3)} ms"

@@ -142,7 +142,7 @@ class Tally:
                 stint.last_ns = at_ns
             else:
                 track.record(at_ns, response_ns)
-            if self.tracks.failing and place.flow.is_failing:
+            if self.tracks.failing and (place.flow.is_failing or self.tracks.all.is_failing):
                 self.tracks.recover(place.flow, at_ns)
         else:
             second.record_failure()

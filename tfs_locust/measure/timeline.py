@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+ALLOWED_FAILURES = 0.5
+"""A second counts as available if at least one request ended in it, and no more than this share of them failed."""
 _BITS = 6
 """A second keeps the leading 6 bits of a response time: 32 buckets an octave, off by 1.6 % at most. Enough to draw."""
 
@@ -36,6 +38,20 @@ class Second:
     """Requests that ended well by ``model:version``, see :class:`~tfs_locust.measure.stint.Served`."""
     width: int = 1
     """How many seconds these are: of a long run the old ones are put together."""
+    told: int = 0
+    """How many seconds of workers were put together in it; 0 of a second."""
+    available: int = 0
+    """Of these, those in which the server was available to that worker."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the server was, in a second; of a step, whether it was as a whole."""
+        return bool(self.count) and self.failures <= ALLOWED_FAILURES * self.count
+
+    @property
+    def available_share(self) -> float:
+        """The part of it in which the server was available: of a step the mean of the workers that told of theirs."""
+        return self.available / self.told if self.told else float(self.is_available)
 
     def record_ok(self, response_ns: int, rows: int) -> None:
         """Count a request that ended well."""
@@ -62,6 +78,8 @@ class Second:
         self.rows += after.rows - before.rows
         self.users += after.users - before.users
         self.maximum_ns = max(self.maximum_ns, after.maximum_ns)
+        self.told += after.told - before.told
+        self.available += after.available - before.available
         for bucket, count in after.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count - before.buckets.get(bucket, 0)
         for version, count in after.answers.items():
@@ -94,6 +112,8 @@ class Second:
             buckets,
             answers,
             self.width,
+            self.told - before.told,
+            self.available - before.available,
         )
 
     def quantile(self, q: float) -> int | None:
@@ -108,30 +128,32 @@ class Second:
     def to_wire(self) -> list[Any]:
         """Integers, ready for msgpack or JSON."""
         flat = [number for bucket in sorted(self.buckets) for number in (bucket, self.buckets[bucket])]
-        return [self.count, self.failures, self.rows, self.users, self.maximum_ns, flat, self.answers, self.width]
+        steps = (self.width, self.told, self.available)
+        return [self.count, self.failures, self.rows, self.users, self.maximum_ns, flat, self.answers, *steps]
 
     @classmethod
     def from_wire(cls, wire: Iterable[Any]) -> Second:
         """What :meth:`to_wire` gave."""
-        count, failures, rows, users, maximum_ns, flat, answers, width = wire
+        count, failures, rows, users, maximum_ns, flat, answers, *steps = wire
         buckets = dict(zip(flat[::2], flat[1::2], strict=True))
-        return cls(count, failures, rows, users, maximum_ns, buckets, dict(answers), width)
+        return cls(count, failures, rows, users, maximum_ns, buckets, dict(answers), *steps)
 
     def pack(self) -> bytes:
         """The same in a third of the memory, for :meth:`unpack`: a master keeps each second of each worker."""
-        numbers = (len(self.buckets), self.count, self.failures, self.rows, self.users, self.maximum_ns, self.width)
-        packed = array("q", (*numbers, *self.buckets, *self.buckets.values())).tobytes()
+        numbers = (self.count, self.failures, self.rows, self.users, self.maximum_ns)
+        steps = (self.width, self.told, self.available)
+        packed = array("q", (len(self.buckets), *numbers, *steps, *self.buckets, *self.buckets.values())).tobytes()
         return packed + json.dumps(self.answers).encode() if self.answers else packed
 
     @classmethod
     def unpack(cls, packed: bytes) -> Second:
         """What :meth:`pack` was given."""
-        different, count, failures, rows, users, maximum_ns, width = array("q", packed[: 8 * 7])
-        end = 8 * (7 + 2 * different)
-        flat = array("q", packed[8 * 7 : end])
+        different, count, failures, rows, users, maximum_ns, *steps = array("q", packed[: 8 * 9])
+        end = 8 * (9 + 2 * different)
+        flat = array("q", packed[8 * 9 : end])
         buckets = dict(zip(flat[:different], flat[different:], strict=True))
         answers = json.loads(packed[end:] or "{}")
-        return cls(count, failures, rows, users, maximum_ns, buckets, answers, width)
+        return cls(count, failures, rows, users, maximum_ns, buckets, answers, *steps)
 
 
 def _width(bucket: int) -> int:

@@ -8,11 +8,11 @@ when its kind changes, and not again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfs_locust.measure.cell import Cell
 from tfs_locust.measure.sample import Key, Outcome
-from tfs_locust.measure.spell import Flow, Longest, Spell
+from tfs_locust.measure.spell import Flow, Longest, Spell, beside
 from tfs_locust.measure.stint import FIRST_ANSWERS, SILENCE_NS, Served, Stint, StintKey
 
 MOST_VERSIONS = 2048
@@ -76,6 +76,11 @@ class Tracks:
         self._tracks: dict[Served, Track] = {}
         self._flows: dict[tuple[str, str], Flow] = {}
         self._longest = Longest()
+        self.all = Flow()
+        """All requests."""
+        self._longest_of_all = Longest()
+        self._in_all: set[int] = set()
+        """The flows that have failures in the spell of all: of a single one its own spell tells."""
 
     def place(self, key: Key, cell: Cell) -> Place:
         """Where samples of a key belong that are counted in ``cell``."""
@@ -101,17 +106,34 @@ class Tracks:
     def fail(self, place: Place, sent_ns: int, at_ns: int) -> None:
         """A request that was sent has failed."""
         flow = place.flow
-        if flow.is_failing:
+        if not flow.is_failing:
+            self.failing += 1
+            flow.begin(self._last_good_ns(place.model), sent_ns, at_ns)
+        else:
             flow.go_on(at_ns)
+        if not self.all.is_failing:
+            self._in_all = {id(flow)}
+            self.all.begin(-1, sent_ns, at_ns)
             return
-        self.failing += 1
-        before = (track.stint.last_ns for served, track in self._tracks.items() if served.model == place.model)
-        flow.begin(max(before, default=-1), sent_ns, at_ns)
+        self.all.go_on(at_ns)
+        if id(flow) not in self._in_all:
+            self._in_all.add(id(flow))
+            if len(self._in_all) == 2:  # nothing has ended well meanwhile, and most spells never come so far
+                self.all.before_ns = self._last_good_ns()
+
+    def _last_good_ns(self, model: str | None = None) -> int:
+        ends = (one.stint.last_ns for served, one in self._tracks.items() if model is None or served.model == model)
+        return max(ends, default=-1)
 
     def recover(self, flow: Flow, at_ns: int) -> None:
-        """A request of a flow that was failing has ended well."""
-        self.failing -= 1
-        self._longest.add(flow.end(at_ns))
+        """A request has ended well, while some flow was failing."""
+        if flow.is_failing:
+            self.failing -= 1
+            self._longest.add(flow.end(at_ns), flow)
+        if self.all.is_failing:
+            spell = replace(self.all.end(at_ns), of_all=True)
+            if len(self._in_all) > 1:
+                self._longest_of_all.add(spell, self.all)
 
     def stints(self) -> dict[StintKey, Stint]:
         """All of them: the tally's own."""
@@ -123,4 +145,7 @@ class Tracks:
 
     def spells(self) -> tuple[Spell, ...]:
         """The longest, and those that go on."""
-        return tuple(sorted([*self._longest, *(spell for flow in self._flows.values() for spell in flow.open())]))
+        going_on = [beside(spell, flow) for flow in self._flows.values() for spell in flow.open()]
+        if len(self._in_all) > 1:
+            going_on += [beside(replace(spell, of_all=True), self.all) for spell in self.all.open()]
+        return tuple(sorted([*self._longest, *self._longest_of_all, *going_on]))

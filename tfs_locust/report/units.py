@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tfs_locust.measure.numbers import near_one
+
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -34,8 +36,8 @@ def share(value: float | None) -> str:
 
 
 def available(value: float | None) -> str:
-    """A share near to 1 as percent, with the digits that make it differ: ``99.9987 %``."""
-    return NOTHING if value is None else f"{value * 100:.6g} %"
+    """A share near to 1 as percent, see :func:`~tfs_locust.measure.numbers.near_one`."""
+    return NOTHING if value is None else near_one(value)
 
 
 def rate(by_second: float | None) -> str:
