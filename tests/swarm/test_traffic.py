@@ -50,13 +50,22 @@ def labelled(tmp_path: Path) -> Iterator[Versions]:
         yield served
 
 
-def run(locust: Start, host: str, *more: str, seconds: str = "2s", users: int = 8, file: str = "") -> Locust:
-    """A headless run of an example against model ``m``."""
+def run(locust: Start, host: str, *more: str, seconds: str = "", users: int = 8, file: str = "") -> Locust:
+    """A headless run of an example against model ``m``, without end if no ``seconds`` are given."""
     file = file or ("grpc_predict.py" if host.startswith("grpc") else "rest_predict.py")
     return locust(
         "-f", str(ROOT / "locustfiles" / file), "--host", host, "--tfs-model", "m", "--headless",
-        "-u", str(users), "-r", str(users), "-t", seconds, "--tfs-report", "results", *more,
+        "-u", str(users), "-r", str(users), "--tfs-report", "results", *(("-t", seconds) if seconds else ()), *more,
     )  # fmt: skip
+
+
+def ended(run: Locust, served: Versions, enough: Callable[[Mapping[str, int]], bool] | None = None) -> Any:
+    """Its report, when the server had seen enough of it, by default 150 calls, and it was told to end."""
+    seen = enough or (lambda calls: sum(calls.values()) > 150)
+    wait_until(lambda: seen(served.calls()), within_s=60, saying=lambda: f"{served.calls()}: {run.output}")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 0, run.output
+    return report_of(run)
 
 
 def report_of(run: Locust) -> Any:
@@ -84,8 +93,7 @@ def assert_shares(counts: Mapping[tuple[str, str], int], shares: Mapping[tuple[s
 def test_each_version_has_its_share(locust: Start, served: Versions, interface: str) -> None:
     """To less than one request; and the server counts the same, version by version."""
     one = run(locust, getattr(served, interface), "--tfs-traffic", "2:0.9,3:0.1")
-    assert one.wait() == 0, one.output
-    counts = counted(report_of(one))
+    counts = counted(ended(one, served))
     assert_shares(counts, {("m", "2"): 0.9, ("m", "3"): 0.1}, 1)
     served.wait_for_calls({f"m/{version}": count for (_, version), count in counts.items()})
     assert one.only_row()["num_requests"] == sum(counts.values())
@@ -98,8 +106,7 @@ def test_labels_among_workers_at_a_rate(locust: Start, labelled: Versions, inter
         locust, getattr(labelled, interface), *in_processes(2), "--tfs-rate", "150",
         "--tfs-traffic", "stable:3,canary:1", users=4,
     )  # fmt: skip
-    assert one.wait() == 0, one.output
-    report = report_of(one)
+    report = ended(one, labelled)
     counts = counted(report)
     stable, canary = ("@stable", "@canary") if interface == "rest" else ("2", "3")
     assert_shares(counts, {("m", stable): 0.75, ("m", canary): 0.25}, 2)
@@ -111,9 +118,8 @@ def test_fifty_models_with_twelve_versions(locust: Start, many: Versions) -> Non
     """Each of the 600 has its share by Zipf's law and its place in the report, and its first answer is told from the
     later ones."""
     traffic = "model_{0..49}/{1..12}; zipf(s=1.1)"
-    one = run(locust, many.grpc, "--tfs-traffic", traffic, file="many_models.py", seconds="4s", users=16)
-    assert one.wait() == 0, one.output
-    report = report_of(one)
+    one = run(locust, many.grpc, "--tfs-traffic", traffic, file="many_models.py", users=16)
+    report = ended(one, many, lambda calls: sum(calls.values()) > 2000)
     counts = counted(report)
     parsed = parse_traffic(traffic)
     shares = {
@@ -134,9 +140,8 @@ def test_fifty_models_with_twelve_versions(locust: Start, many: Versions) -> Non
 def test_a_ramp_goes_up_by_the_runs_clock(locust: Start, served: Versions) -> None:
     """Its stages are marked, all workers follow, and nobody takes it for a switch of versions."""
     ramp = ("--tfs-traffic", "2,3", "--tfs-canary-ramp", "0%:2s,100%")
-    one = run(locust, served.grpc, *in_processes(2), *ramp, seconds="7s", users=4)
-    assert one.wait() == 0, one.output
-    report = report_of(one)
+    one = run(locust, served.grpc, *in_processes(2), *ramp, users=4)
+    report = ended(one, served, lambda calls: calls.get("m/3", 0) > 100)
     (mark,) = report["lifecycle"]["marks"]
     assert (mark["kind"], mark["text"], mark["version"]) == ("share", "the canary has 100 %", "3")
     assert mark["second"] >= 2
@@ -151,7 +156,7 @@ def test_a_ramp_goes_up_by_the_runs_clock(locust: Start, served: Versions) -> No
 def test_a_canary_that_fails_is_given_up_and_the_run_goes_on(locust: Start, served: Versions) -> None:
     """All workers go back to the baseline, the run's verdict is FAIL, and nothing is lost."""
     traffic = ("--tfs-traffic", "3:2,1:1", "--tfs-canary-rollback", "on")
-    one = run(locust, served.grpc, *in_processes(2), *traffic, seconds="10m", users=4)
+    one = run(locust, served.grpc, *in_processes(2), *traffic, users=4)
     one.wait_for("version 1 of m is given up for 3")
 
     def baseline_alone() -> bool:
@@ -161,7 +166,7 @@ def test_a_canary_that_fails_is_given_up_and_the_run_goes_on(locust: Start, serv
 
     wait_until(baseline_alone)
     one.process.send_signal(signal.SIGTERM)
-    one.wait()
+    assert one.wait() == 1, one.output
     report = report_of(one)
     counts = counted(report)
     served.wait_for_calls({"m/1": counts["m", "1"], "m/3": counts["m", "3"]})
@@ -174,7 +179,7 @@ def test_a_canary_that_fails_is_given_up_and_the_run_goes_on(locust: Start, serv
 def test_a_canary_that_fails_ends_the_run(locust: Start, served: Versions) -> None:
     """Where that is asked for; the verdict is FAIL."""
     options = ("--tfs-traffic", "3:2,1:1", "--tfs-canary-rollback", "on", "--tfs-abort-on-fail")
-    one = run(locust, served.rest, *options, seconds="10m")
+    one = run(locust, served.rest, *options)
     assert one.wait() == 1, one.output
     report = report_of(one)
     assert report["verdict"]["state"] == "FAIL"
@@ -206,8 +211,7 @@ def test_the_next_run_begins_anew(locust_web: Callable[..., LocustWeb], served: 
 def test_the_example_for_canaries(locust: Start, served: Versions) -> None:
     """Takes the two newest versions, a tenth to the newest; where there is one only it says so, and what to do."""
     one = run(locust, served.grpc, file="canary.py")
-    assert one.wait() == 0, one.output
-    assert_shares(counted(report_of(one)), {("m", "2"): 0.9, ("m", "3"): 0.1}, 1)
+    assert_shares(counted(ended(one, served)), {("m", "2"): 0.9, ("m", "3"): 0.1}, 1)
     alone = run(locust, served.grpc, "--tfs-model", "alone", file="canary.py")
     assert alone.wait() == 2
     assert "is over the two newest versions of model 'alone', of which the server has: 1 (AVAILABLE)" in alone.output
