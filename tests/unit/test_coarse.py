@@ -16,7 +16,7 @@ from tfs_locust.measure.timelines import Timelines
 from tfs_locust.measure.window import between
 
 FINE_S = 5
-"""Instead of an hour: steps of 10 s from 5 s on, of a minute from 30 s, of ten from 240."""
+"""Instead of an hour: steps of 10 s from 5 s on, of a minute from 10 s, of ten from 60."""
 
 
 def second(count: int, users: int = 0) -> Second:
@@ -126,7 +126,7 @@ def test_reports_of_a_long_run_may_come_in_any_order(data: st.DataObject) -> Non
 
 
 def test_a_long_run_is_bounded_in_worker_reports_and_master() -> None:
-    """Of 400 s there are 13 steps after the fine part, a live report holds a few, and the master holds no more."""
+    """Of 400 s there are nine steps after the fine part, a live report holds a few, and the master holds no more."""
     live, final, _ = reports_of_a_long_run()
     aggregate = Aggregate()
     for snapshot in live:

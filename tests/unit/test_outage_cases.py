@@ -18,6 +18,7 @@ from tfs_locust.measure.numbers import near_one
 from tfs_locust.measure.sample import Outcome
 from tfs_locust.measure.spell import Spell
 from tfs_locust.measure.tally import Tally
+from tfs_locust.measure.timeline import Second
 
 Request = tuple[str, str, bool]
 """User class, model, and whether it fails."""
@@ -129,13 +130,15 @@ def test_an_outage_long_ago_is_what_it_was() -> None:
 
 
 def test_outages_of_many_workers_are_one_each() -> None:
-    """A thousand spells of one outage, and a thousand outages apart."""
+    """A thousand spells of one outage, and a thousand outages apart, with good seconds between."""
     together = [Spell(10 * SECOND, 10 * SECOND + n, 11 * SECOND, 20 * SECOND, 21 * SECOND, 100) for n in range(1000)]
     apart = [
-        Spell(-1, n * SECOND, n * SECOND, n * SECOND + 500 * MS, n * SECOND + 500 * MS, 9) for n in range(30, 1030)
+        Spell(-1, n * SECOND, n * SECOND, n * SECOND + 500 * MS, n * SECOND + 500 * MS, 9)
+        for n in range(30, 10_030, 10)
     ]
-    outages = find_outages([*together, *apart], {}, requests=10**9, failures=109_000, end_ns=2000 * SECOND)
-    assert (len(outages), outages[0].failures, outages[-1].start_s) == (1001, 100_000, 1029)
+    timeline = {number: Second(count=100) for number in range(21, 10_050)}
+    outages = find_outages([*together, *apart], timeline, requests=10**9, failures=109_000, end_ns=10_050 * SECOND)
+    assert (len(outages), outages[0].failures, outages[-1].start_s) == (1001, 100_000, 10_020)
 
 
 def test_one_failure_of_millions_is_not_all_served() -> None:

@@ -178,8 +178,8 @@ def test_errors_of_a_switch_that_failed_are_all_counted() -> None:
 
 
 def long_run() -> View:
-    """Of 200 s with a switch at 93 s that 4 s of failures belong to; seconds stay for 20 s."""
-    tally = Tally("w", 1, origin_ns=0, fine_s=20)
+    """Of 200 s with a switch at 93 s that 4 s of failures belong to; seconds stay for 60 s."""
+    tally = Tally("w", 1, origin_ns=0, fine_s=60)
     aggregate = Aggregate()
     for number in range(20_000):
         at_s = number / 100

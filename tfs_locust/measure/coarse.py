@@ -13,11 +13,12 @@ from tfs_locust.measure.timeline import Second
 
 FINE_S = 3600
 """Seconds stay seconds for this long, unless somebody wants fewer."""
-_TIERS = ((1, 10), (6, 60), (48, 600), (336, 3600))
+_TIERS = ((1, 10), (2, 60), (12, 600), (72, 3600))
 """From the age on that is the first, in units of the fine part, steps are as wide as the second.
 
-With an hour for the fine part that makes about 3,600 seconds, 1,800 steps of 10 s, 2,520 of a minute, 1,730 of ten
-minutes, and one for each hour that is older than two weeks.
+With an hour for the fine part that makes about 3,600 seconds, 360 steps of 10 s, 600 of a minute, 360 of ten minutes,
+and one for each hour that is older than three days. A step has as many buckets as its times spread over, so it is as
+large as ten seconds.
 """
 WIDTHS = (1, *(width for _, width in _TIERS))
 
