@@ -74,7 +74,7 @@ _WHAT_IS_THERE = {
         "TensorFlow Serving does not list the names it serves; "
         "they are its --model_name or stand in its --model_config_file"
     ),
-    "rest": "it serves: broken, dense, half_plus_two, multi, types",
+    "rest": "it serves: broken, dense, failing, half_plus_two, held, multi, switched, types",
 }
 
 

@@ -30,6 +30,8 @@ from tfs_locust.transport.engine import open_transport
 from tfs_locust.transport.grpc_library import use_gevent
 
 _TICK_S = 0.1
+_BEFORE_S = 0.5
+"""Before a switch is triggered the server is asked what is there."""
 _logger = logging.getLogger(__name__)
 
 
@@ -83,6 +85,10 @@ class Changing:
                 if not step.back:
                     self._ledger.enter(step.change)
                     step.change.prepare(self._stopping.is_set)
+                if self._stopping.wait(max(begins + step.at_s - _BEFORE_S - time.perf_counter(), 0)):
+                    return
+                for wanted in step.wanted:  # what comes can be told from what was there
+                    self._follow(wanted, give_up=0.0)
                 if self._stopping.wait(max(begins + step.at_s - time.perf_counter(), 0)):
                     return
                 self._take(step)
@@ -112,17 +118,21 @@ class Changing:
         """Return when the server has followed, or will not any more, or has had its time for it."""
         give_up = time.perf_counter() + step.change.timeout_s
         for wanted in step.wanted:
-            target = next((one for one in self._targets if one.target.model == wanted.model), self._targets[0])
-            if target.address.protocol == "grpc":
-                use_gevent()
-            transport = open_transport(target.address, target.endpoint, target.engine)
-            try:
-                control = control_over(transport, target.address)
-                while not self._has_followed(control, wanted) and time.perf_counter() < give_up:
-                    if self._stopping.wait(_TICK_S):
-                        return
-            finally:
-                transport.close()
+            self._follow(wanted, give_up)
+
+    def _follow(self, wanted: Wanted, give_up: float) -> None:
+        """Ask the server for its versions, once and then until this one is there, or it is too late."""
+        target = next((one for one in self._targets if one.target.model == wanted.model), self._targets[0])
+        if target.address.protocol == "grpc":
+            use_gevent()
+        transport = open_transport(target.address, target.endpoint, target.engine)
+        try:
+            control = control_over(transport, target.address)
+            while not self._has_followed(control, wanted) and time.perf_counter() < give_up:
+                if self._stopping.wait(_TICK_S):
+                    return
+        finally:
+            transport.close()
 
     def _has_followed(self, control: Control, wanted: Wanted) -> bool:
         try:
