@@ -123,7 +123,7 @@ def running_planted(folder: Path, **planted: str) -> Iterator[Planted]:
         **{f"simulate_{name}": value for name, value in planted.items()},
     }
     with running_server(folder, flags) as running:
-        yield Planted(Serving(running), folder)
+        yield Planted(Serving(running, folder), folder)
 
 
 def _config(folder: Path, *, stable: int) -> model_server_config_pb2.ModelServerConfig:

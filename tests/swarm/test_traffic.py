@@ -259,7 +259,7 @@ def test_six_hundred_saved_models(locust: Start, tmp_path: Path) -> None:
         "grpc_max_threads": 128,
     }
     with running_server(tmp_path, flags, within_s=300) as running:
-        serving = Serving(running)
+        serving = Serving(running, tmp_path)
         one = run(
             locust, serving.grpc, "--tfs-traffic", "model_{0..49}/{1..12}; zipf(s=1.1)", file="many_models.py",
             seconds="20s", users=16,
