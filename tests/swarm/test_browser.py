@@ -165,8 +165,8 @@ def test_custom_parameters_stand_together(page: Page) -> None:
         "Tfs Model",
         "Tfs Version",
         "Tfs Version Label",
-        "Tfs Signature",
-        "Tfs Rows",
+        "Tfs Traffic",
+        "Tfs Canary Ramp",
     ]
     assert labels[-1].startswith("Tfs Tls Key")
     assert page.faults() == []
