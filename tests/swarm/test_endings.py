@@ -272,7 +272,7 @@ def test_hopeless_run_is_ended(run: Run) -> None:
 
 
 def test_warmup_is_not_judged(run: Run) -> None:
-    """What was due in the warm-up stands apart: together they are what the server counted."""
+    """What was due in the warm-up stands apart: together they are what the server counted. Its users are shown."""
     one = run.locust(*run.arguments("--headless", "-t", "5s", "--tfs-warmup", "2s"))
     assert one.wait() == 1, one.output
     report = run.report()
@@ -280,6 +280,7 @@ def test_warmup_is_not_judged(run: Run) -> None:
     assert report["warmup"]["ok"] > 0
     assert report["totals"]["ok"] + report["warmup"]["ok"] == served["OK"]
     assert report["totals"]["failed"] + report["warmup"]["failed"] == served["INVALID_ARGUMENT"]
+    assert max(report["timeline"]["users"][:2]) > 0
 
 
 # Locust tells a worker to start as soon as it is connected, and may do so before the worker's runner is made.

@@ -34,13 +34,16 @@ class Vitals:
             due_ns = time.perf_counter_ns() + int(_BEAT_S * 1e9)
             gevent.sleep(_BEAT_S)
             now_ns = time.perf_counter_ns()
-            if now_ns < self._tally.origin_ns + self._tally.warmup_ns:
-                continue
-            self._tally.health.loop_lag.record(max(0, now_ns - due_ns))
+            is_warm = now_ns >= self._tally.run_from_ns
+            if is_warm:
+                self._tally.health.loop_lag.record(max(0, now_ns - due_ns))
+                if self._measured_from is None:
+                    self._read()
             if now_ns >= next_second_ns:
                 next_second_ns = now_ns + 1_000_000_000
                 self._tally.record_users(now_ns, self._count_users())
-                self._read()
+                if is_warm:
+                    self._read()
 
     def _read(self) -> None:
         now_ns, used_s, throttled_us = time.perf_counter_ns(), time.process_time(), _throttled_us()
