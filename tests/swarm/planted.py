@@ -41,7 +41,11 @@ class Planted:
     """The server, with models for each interface, and ``labelled``, whose label ``stable`` is at version 1 of 2."""
 
     serving: Serving
-    folder: Path
+
+    @property
+    def folder(self) -> Path:
+        """The base paths of its models are in it."""
+        return self.serving.folder
 
     def bring(self, model: str, version: int) -> Moment:
         """Put a version into the model's folder, whole."""
@@ -123,7 +127,7 @@ def running_planted(folder: Path, **planted: str) -> Iterator[Planted]:
         **{f"simulate_{name}": value for name, value in planted.items()},
     }
     with running_server(folder, flags) as running:
-        yield Planted(Serving(running, folder), folder)
+        yield Planted(Serving(running, folder))
 
 
 def _config(folder: Path, *, stable: int) -> model_server_config_pb2.ModelServerConfig:
